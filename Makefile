@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full lint sanity unit molecule bench lab lab-down docs bootstrap
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: bootstrap ## See the main job happen on real machines: create, attach, move, detach, delete
+	@tests/demo
+
+test: bootstrap ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
+	@.venv/bin/python tests/run
+
+test-full: test bench ## The same, and the benchmarks
+
+lint sanity unit molecule: bootstrap
+	@.venv/bin/python tests/run $@
+
+lint: ## The linters alone
+sanity: ## ansible-test sanity alone
+unit: ## The unit tests alone
+molecule: ## The Molecule scenarios alone, on the lab
+
+bench: bootstrap ## The benchmarks, on the lab
+	@tests/bench
+
+lab: bootstrap ## Boot the lab: a controller and two hosts on two storage networks
+	@.venv/bin/python tests/lab up
+
+lab-down: bootstrap ## Take the lab down
+	@.venv/bin/python tests/lab down
+
+docs: bootstrap ## Build the documentation into build/docs
+	@docs/build
+
+bootstrap:
+	@tests/bootstrap
