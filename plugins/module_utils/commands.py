@@ -1,0 +1,83 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Other programs, run so that none of them can keep the module from ending."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# Messages are parsed, so they must not be translated; sbin is missing from the PATH of some users who become root.
+ENVIRONMENT = {**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended: its exit status (None: it did not end in time), and what it printed."""
+
+    argv: tuple[str, ...]
+    status: Optional[int]
+    stdout: str
+    stderr: str
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == 0
+
+    @property
+    def complaint(self) -> str:
+        """Why it failed, on one line."""
+        if self.status is None:
+            return f"{self.argv[0]} did not end in time"
+        said = " ".join((self.stderr or self.stdout).split())
+        return f"{self.argv[0]} ended with {self.status}: {said}"
+
+
+class Running:
+    """A program that was started and may still be running."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = tuple(argv)
+        try:
+            # A session of its own: what is sent to the module's terminal or group does not reach it.
+            self._process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise StorageError(
+                "failed_precondition", f"{self.argv[0]} is not installed on this machine; install the package that has it."
+            ) from None
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait(self, deadline: Deadline) -> Finished:
+        """Its end, or the deadline: then it is killed, and abandoned where the kernel does not let it die."""
+        try:
+            stdout, stderr = self._process.communicate(timeout=deadline.remaining())
+            return Finished(self.argv, self._process.returncode, stdout, stderr)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return Finished(self.argv, None, "", "")
+
+
+def run(argv: Sequence[str], deadline: Deadline) -> Finished:
+    """Run a program to its end, or to the deadline.
+
+    AnsibleModule.run_command would wait for ever for a program that hangs on a dead device.
+    """
+    return Running(argv).wait(deadline)

@@ -1,0 +1,81 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The frame of every module: secrets kept out of logs, failures that carry an error_code."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Callable, Iterator
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+
+# The keys under which connection_info carries a secret, for every protocol that has one (os-brick's names).
+SECRET_KEYS = frozenset({"auth_password", "discovery_auth_password", "keyring", "dhchap_key", "dhchap_ctrl_key"})
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Every secret in a module's arguments, at any depth."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in SECRET_KEYS and isinstance(inner, str) and inner:
+                yield inner
+            else:
+                yield from secrets_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from secrets_in(inner)
+
+
+class StorageModule(AnsibleModule):
+    """An AnsibleModule whose failures always carry an C(error_code), and whose log never shows a secret it was given."""
+
+    _constructed = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(supports_check_mode=True, **kwargs)
+        self._constructed = True
+
+    def _log_invocation(self) -> None:
+        # The constructor logs the arguments: the last moment to register the secrets among them.
+        self.no_log_values.update(secrets_in(self.params))
+        super()._log_invocation()
+
+    def fail_json(self, msg: str, **kwargs: Any) -> Any:
+        if not self._constructed:
+            # The constructor fails only over the arguments.
+            self.no_log_values.update(secrets_in(self.params))
+            kwargs.setdefault("error_code", "invalid_argument")
+            named = re.search(r"argument '?(\w+)'?|required arguments: (\w+)|parameters? for [^:]*: ([\w.]+)", msg)
+            if named:
+                kwargs.setdefault("field", next(filter(None, named.groups())))
+        super().fail_json(msg, **kwargs)
+
+
+def run(module: StorageModule, work: Callable[[dict[str, Any], bool], dict[str, Any]]) -> None:
+    """Do the module's work and end it, whatever happens.
+
+    Args:
+        module: the module.
+        work: called with the parameters and whether this is check mode; returns the result, with C(failed) where it failed.
+    """
+    try:
+        if os.geteuid() != 0:
+            raise StorageError("permission_denied", "This module needs root on this machine; run it with become.")
+        result = work(module.params, module.check_mode)
+    except StorageError as error:
+        module.fail_json(**error.as_dict())
+    except Exception as error:  # whatever it is, a play gets a code and a sentence, and -vvv the traceback
+        module.fail_json(
+            msg=f"Unexpected {type(error).__name__}: {error}. Please report it with what -vvv shows.",
+            error_code="internal",
+            exception=error,
+        )
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**result)

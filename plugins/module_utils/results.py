@@ -1,0 +1,64 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules return for a batch of volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, worst
+
+
+@dataclass
+class Outcome:
+    """What became of one volume of a batch.
+
+    Args:
+        volume: its name.
+        result: what the module returns for it (a volume, a connection, an attachment); None where it failed.
+        changed: whether this call changed something for it, or would have, in check mode.
+        before: its state for C(--diff), without secrets; empty where there is none.
+        after: the same, after the call.
+        error: why it failed.
+        warnings: sentences for a person.
+    """
+
+    volume: str
+    result: Optional[dict[str, Any]] = None
+    changed: bool = False
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    error: Optional[StorageError] = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def batch_result(key: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    """The module's result for a batch, in the order given.
+
+    Returns:
+        C(changed); the results of the volumes that did not fail under I(key); C(changed_volumes), the names of those that
+        this call changed; C(diff) where something changed; with failures C(errors), C(msg), C(error_code) and the facts of the
+        worst failure, and C(failed).
+    """
+    result: dict[str, Any] = {
+        "changed": any(outcome.changed for outcome in outcomes),
+        "changed_volumes": [outcome.volume for outcome in outcomes if outcome.changed],
+        key: [outcome.result for outcome in outcomes if outcome.error is None],
+    }
+    changed = [outcome for outcome in outcomes if outcome.changed]
+    if changed:
+        result["diff"] = {
+            "before": {outcome.volume: outcome.before for outcome in changed},
+            "after": {outcome.volume: outcome.after for outcome in changed},
+        }
+    errors = [outcome.error.for_volume(outcome.volume) for outcome in outcomes if outcome.error]
+    decisive = worst(errors)
+    if decisive:
+        result.update(decisive.as_dict(), failed=True, errors=[error.as_dict() for error in errors])
+        if len(outcomes) > 1:
+            result["msg"] = f"{len(errors)} of {len(outcomes)} volumes failed. " + " ".join(
+                f"{error.facts['volume']}: {error.message}" for error in errors
+            )
+    return result

@@ -1,0 +1,81 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Time limits that several steps share, and locks that name their holder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import Iterator
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+
+LOCK_DIRECTORY = Path("/run/lock/brickwork")
+POLL_SECONDS = 0.05
+
+
+class Deadline:
+    """A moment by which a whole call must have ended.
+
+    Args:
+        seconds: from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        return self.remaining() <= 0
+
+    def within(self, seconds: float) -> Deadline:
+        """The earlier of this deadline and I(seconds) from now."""
+        return Deadline(min(seconds, self.remaining()))
+
+
+@contextlib.contextmanager
+def exclusive(name: str, purpose: str, deadline: Deadline, directory: Path = LOCK_DIRECTORY) -> Iterator[None]:
+    """Hold the lock I(name) of this machine; it ends with the process, however that ends.
+
+    Args:
+        name: what is locked, such as C(backend-lvm).
+        purpose: what for; another call that waits in vain shows it.
+        deadline: until when to wait.
+        directory: where the lock files are.
+
+    Raises:
+        StorageError: C(aborted), naming the holder, when the deadline passes first.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(directory / f"{name}.lock", "a+", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if deadline.passed:
+                    raise StorageError("aborted", _held_message(lock.name, deadline)) from None
+                time.sleep(min(POLL_SECONDS, deadline.remaining() or POLL_SECONDS))
+        lock.truncate(0)
+        lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose}))
+        lock.flush()
+        yield
+
+
+def _held_message(path: str, deadline: Deadline) -> str:
+    try:
+        holder = json.loads(Path(path).read_text(encoding="utf-8"))
+        held_by = f"process {holder['pid']} ({holder['purpose']})"
+    except (OSError, ValueError, KeyError):
+        held_by = "another process"
+    return f"{path} is held by {held_by} for more than {deadline.seconds:g} s; wait for it to end, or give a longer timeout."
