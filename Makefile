@@ -1,3 +1,6 @@
+# The lab's machines and its network need root.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full lint sanity unit molecule bench lab lab-down docs bootstrap
 
@@ -7,13 +10,13 @@ help: ## Show this list
 demo: bootstrap ## See the main job happen on real machines: create, attach, move, detach, delete
 	@tests/demo
 
-test: bootstrap ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
-	@.venv/bin/python tests/run
+test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
+	@tests/run
 
 test-full: test bench ## The same, and the benchmarks
 
-lint sanity unit molecule: bootstrap
-	@.venv/bin/python tests/run $@
+lint sanity unit molecule:
+	@tests/run $@
 
 lint: ## The linters alone
 sanity: ## ansible-test sanity alone
@@ -24,10 +27,10 @@ bench: bootstrap ## The benchmarks, on the lab
 	@tests/bench
 
 lab: bootstrap ## Boot the lab: a controller and two hosts on two storage networks
-	@.venv/bin/python tests/lab up
+	@$(AS_ROOT) .venv/bin/python tests/lab up
 
 lab-down: bootstrap ## Take the lab down
-	@.venv/bin/python tests/lab down
+	@$(AS_ROOT) .venv/bin/python tests/lab down
 
 docs: bootstrap ## Build the documentation into build/docs
 	@docs/build

@@ -37,6 +37,8 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+        "ANSIBLE_NOCOLOR": "1",
     }
     return {**base, **(changes or {})}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .command import say
 from .lab import Lab
@@ -17,6 +18,15 @@ from .sanity import sanity
 from .stage import Stage
 from .tally import FAILED, Tally
 from .unit import unit
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a stage."""
+
+    stage: str
+    tally: Tally
+    seconds: float
 
 
 def main(wanted: Sequence[str]) -> int:
@@ -30,19 +40,23 @@ def main(wanted: Sequence[str]) -> int:
 
     # Booting the lab takes about as long as the stages that do not need it.
     lab = Lab() if any(stage.needs_lab for stage in chosen) else None
-    rows = [_run(stage, lab) for stage in chosen]
-    total = sum((tally for _, tally, _ in rows), Tally())
-
-    width = max(len(stage.name) for stage, _, _ in rows)
-    say("")
-    for stage, tally, seconds in rows:
-        say(f"{stage.name:{width}}  {seconds:6.0f} s  {'ok    ' if tally.good else 'FAILED'}  {tally}")
-    say("")
-    say(str(total))
-    return 0 if all(tally.good for _, tally, _ in rows) else 1
+    results = [_run(stage, lab) for stage in chosen]
+    say(summary(results))
+    return 0 if all(result.tally.good for result in results) else 1
 
 
-def _run(stage: Stage, lab: Lab | None) -> tuple[Stage, Tally, float]:
+def summary(results: Sequence[Result]) -> str:
+    """Return a line for each stage, and the count of all tests alone on the last line."""
+    width = max(len(result.stage) for result in results)
+    lines = [
+        f"{result.stage:{width}}  {result.seconds:5.0f} s  {'ok    ' if result.tally.good else 'FAILED'}  {result.tally}"
+        for result in results
+    ]
+    total = sum((result.tally for result in results), Tally())
+    return "\n".join(["", *lines, "", str(total)])
+
+
+def _run(stage: Stage, lab: Lab | None) -> Result:
     say(f"\n=== {stage.name}")
     began = time.monotonic()
     try:
@@ -54,4 +68,4 @@ def _run(stage: Stage, lab: Lab | None) -> tuple[Stage, Tally, float]:
     if not tally.passed and not tally.failed:
         say(f"{stage.name} ran no test")
         tally += FAILED
-    return stage, tally, time.monotonic() - began
+    return Result(stage.name, tally, time.monotonic() - began)

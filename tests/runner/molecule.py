@@ -33,8 +33,6 @@ def _test(name: str) -> Tally:
         "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "runner" / "callbacks"),
         "ANSIBLE_CALLBACKS_ENABLED": "assertions",
         "ASSERTIONS_FILE": str(assertions),
-        "ANSIBLE_NOCOLOR": "1",
-        "NO_COLOR": "1",
         "COLUMNS": "132",
     }
     molecule = [".lab/run", str(VENV / "molecule"), "test", "--no-command-borders", "--report", "-s", name]

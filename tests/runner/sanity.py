@@ -153,6 +153,7 @@ def _write_pip_settings(path: Path) -> None:
     for name, value in os.environ.items():
         if name.startswith("PIP_") and name != "PIP_CONFIG_FILE":
             settings.set("global", name[4:].lower().replace("_", "-"), value)
+    settings.set("global", "quiet", "2")  # errors alone
     path.parent.mkdir(parents=True, exist_ok=True)
     # They may hold a password.
     path.touch(mode=0o600)
