@@ -17,7 +17,6 @@ class Lab:
     """A lab that is coming up, or is up."""
 
     def __init__(self) -> None:
-        BUILD.mkdir(exist_ok=True)
         self._log = BUILD / "lab-up.log"
         say(f"booting the lab in the background; its log is {self._log.relative_to(ROOT)}")
         with self._log.open("w") as log:

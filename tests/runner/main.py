@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .command import say
+from .command import BUILD, say
 from .lab import Lab
 from .lint import lint
 from .molecule import scenarios
@@ -38,22 +38,25 @@ def main(wanted: Sequence[str]) -> int:
         return 2
     chosen = [stage for stage in every if not wanted or any(map(stage.is_named, wanted))]
 
+    BUILD.mkdir(exist_ok=True)
     # Booting the lab takes about as long as the stages that do not need it.
     lab = Lab() if any(stage.needs_lab for stage in chosen) else None
     results = [_run(stage, lab) for stage in chosen]
-    say(summary(results))
+    say(table(results))
+    total = str(sum((result.tally for result in results), Tally()))
+    say(total)
+    (BUILD / "count").write_text(total + "\n")
     return 0 if all(result.tally.good for result in results) else 1
 
 
-def summary(results: Sequence[Result]) -> str:
-    """Return a line for each stage, and the count of all tests alone on the last line."""
+def table(results: Sequence[Result]) -> str:
+    """Return a line for each stage."""
     width = max(len(result.stage) for result in results)
-    lines = [
-        f"{result.stage:{width}}  {result.seconds:5.0f} s  {'ok    ' if result.tally.good else 'FAILED'}  {result.tally}"
-        for result in results
-    ]
-    total = sum((result.tally for result in results), Tally())
-    return "\n".join(["", *lines, "", str(total)])
+    lines = []
+    for result in results:
+        verdict = "ok" if result.tally.good else "FAILED"
+        lines.append(f"{result.stage:{width}}  {result.seconds:5.0f} s  {verdict:6}  {result.tally}")
+    return "\n".join(["", *lines, ""])
 
 
 def _run(stage: Stage, lab: Lab | None) -> Result:
