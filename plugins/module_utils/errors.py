@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Optional
+from collections.abc import Iterable
+from typing import Any, Optional
 
 # Worst first. A batch fails with the worst code among its volumes.
 ERROR_CODES = (

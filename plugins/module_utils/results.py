@@ -38,13 +38,14 @@ def batch_result(key: str, outcomes: list[Outcome]) -> dict[str, Any]:
     """The module's result for a batch, in the order given.
 
     Returns:
-        C(changed); the results of the volumes that did not fail under I(key); C(changed_volumes), the names of those that
+        C(changed); C(warnings); the results of the volumes that did not fail under I(key); C(changed_volumes), the names of those that
         this call changed; C(diff) where something changed; with failures C(errors), C(msg), C(error_code) and the facts of the
         worst failure, and C(failed).
     """
     result: dict[str, Any] = {
         "changed": any(outcome.changed for outcome in outcomes),
         "changed_volumes": [outcome.volume for outcome in outcomes if outcome.changed],
+        "warnings": [warning for outcome in outcomes for warning in outcome.warnings],
         key: [outcome.result for outcome in outcomes if outcome.error is None],
     }
     changed = [outcome for outcome in outcomes if outcome.changed]

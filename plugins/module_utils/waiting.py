@@ -10,8 +10,8 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 

@@ -1,0 +1,180 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 3, C(state=present): read what was asked for, plan, connect, verify, record."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import Attempt, connect
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import parse_batch
+from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import LOCK, removal_of
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
+    AttachPlan,
+    Wanted,
+    describe,
+    describe_planned,
+    missing_portals,
+    plan_attach,
+    record_of,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
+from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+# A failed attach must clean up even where its own time is over.
+CLEAN_UP_SECONDS = 60.0
+
+
+@dataclass
+class _Job:
+    """One volume of the batch on its way through the call."""
+
+    name: str
+    wanted: Optional[Wanted] = None
+    record: Optional[Record] = None
+    found: Found = field(default_factory=Found)
+    link: Optional[str] = None
+    plan: Optional[AttachPlan] = None
+    before: dict[str, Any] = field(default_factory=dict)
+    changed: bool = False
+    error: Optional[StorageError] = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def needed(self) -> bool:
+        return self.plan is not None and self.plan.needed
+
+
+def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Records) -> dict[str, Any]:
+    """Attach a batch of volumes.
+
+    Args:
+        params: of C(volume_attach).
+        check_mode: whether to predict only.
+        view: the host.
+        records: of its attachments.
+
+    Returns:
+        The module's result.
+    """
+    deadline = Deadline(params["timeout"])
+    host = socket.gethostname()
+    jobs = []
+    for name, parsed in parse_batch(params["connections"], check_mode, host, view.initiator_name()):
+        if isinstance(parsed, StorageError):
+            jobs.append(_Job(name, error=parsed))
+        else:
+            wanted = Wanted(parsed, params["multipath"], params["min_paths"], params["persistent"])
+            jobs.append(_Job(name, wanted))
+    _survey(jobs, params["enforce_multipath"], view, records)
+    if not check_mode and any(job.needed for job in jobs):
+        with exclusive(LOCK, "volume_attach", deadline):
+            _survey(jobs, params["enforce_multipath"], view, records)  # another call may have changed it
+            _attach([job for job in jobs if job.needed], view, records, deadline)
+    return batch_result("attachments", [_outcome(job, host) for job in jobs])
+
+
+def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Records) -> None:
+    """Find each volume on the host, and plan what it lacks."""
+    sessions = view.sessions()
+    recorded = {record.volume["id"]: record for record in records.all()}
+    multipathd_runs: Optional[bool] = None
+    for job in jobs:
+        if job.wanted is None:
+            continue
+        volume = job.wanted.connection.volume
+        job.record = recorded.get(volume.id)
+        wwn = volume.wwn or (job.record.wwn if job.record else None)
+        job.found = iscsi.find(view, job.wanted.export, wwn, sessions)
+        job.link = attachment.stable_link(view, job.found)
+        job.before = describe(job.found)
+        if job.wanted.multipath and job.found.multipath_map is None and multipathd_runs is None:
+            multipathd_runs = "multipathd" in view.process_names()
+        job.plan, job.error = None, None
+        try:
+            if enforce_multipath and job.wanted.multipath and multipathd_runs is False:
+                raise StorageError(
+                    "failed_precondition",
+                    "multipathd does not run on this host. Start it, or do not ask for enforce_multipath.",
+                    field="enforce_multipath",
+                )
+            job.plan = plan_attach(
+                job.wanted, job.record, job.found, multipathd_runs is not False, job.link is not None
+            )
+        except StorageError as error:
+            job.error = error
+
+
+def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline) -> None:
+    attempts = []
+    for job in jobs:
+        if job.wanted and job.plan:
+            record = record_of(job.wanted, job.record, job.found)
+            # Before anything else: whoever comes after a kill must know what was begun.
+            records.write(record)
+            attempts.append((job, Attempt(job.wanted, job.plan, record)))
+    connect([attempt for _job, attempt in attempts], view, deadline)
+    nodes = open_iscsi.database()
+    for job, attempt in attempts:
+        if attempt.error:
+            continue
+        for portal in attempt.wanted.portals:
+            if portal.address not in attempt.record.kept_portals:
+                open_iscsi.set_startup(nodes, portal, attempt.wanted.persistent)
+        job.changed, job.found, job.link = True, attempt.found, attempt.link
+        job.record = replace(
+            attempt.record,
+            attached=True,
+            persistent=attempt.wanted.persistent,
+            wwn=attempt.found.wwid,
+            attach_info=attempt.record.attach_info or attachment.attach_info(attempt.found),
+        )
+        records.write(job.record)
+    _undo([(job, attempt) for job, attempt in attempts if attempt.error], view, records)
+
+
+def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> None:
+    """Take away what failed attempts had added, and nothing else."""
+    removals = []
+    for job, attempt in failed:
+        removal = removal_of(attempt.wanted.connection, attempt.record, [])
+        if job.found.device:
+            removal = replace(removal, portals=tuple(attempt.tried))
+        # Nothing was written to a device that was never handed out.
+        removals.append(replace(removal, force=True))
+    release(removals, view, Deadline(CLEAN_UP_SECONDS))
+    for (job, attempt), removal in zip(failed, removals):
+        job.error = attempt.error
+        if removal.error:
+            job.warnings.append(
+                f"{job.name}: not all could be taken away ({removal.error.message}); it is recorded, detach it by its name."
+            )
+        elif job.record:
+            records.write(job.record)
+        else:
+            records.remove(attempt.wanted.connection.volume.id)
+
+
+def _outcome(job: _Job, host: str) -> Outcome:
+    if job.error or job.wanted is None or job.plan is None:
+        return Outcome(job.name, error=job.error, warnings=job.warnings)
+    volume = job.wanted.connection.volume
+    if job.needed and not job.changed:  # check mode
+        result = attachment.predicted(volume.as_dict(), host, job.plan.multipath_map, volume.size_bytes)
+        return Outcome(job.name, result, True, job.before, describe_planned(job.wanted, job.plan.multipath_map))
+    if job.wanted.multipath and job.found.multipath_map is None:
+        job.warnings.append(f"{job.name}: multipathd does not run on this host, so the volume has no multipath map.")
+    info = job.record.attach_info if job.record else {}
+    missing = missing_portals(job.wanted, job.found)
+    result = attachment.attached(volume.as_dict(), host, job.found, job.link, info, missing)
+    return Outcome(job.name, result, job.changed, job.before, describe(job.found), warnings=job.warnings)

@@ -1,0 +1,137 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 3, C(state=absent): find what is attached, refuse what is in use, release, verify, forget."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import Any, Optional, Union
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse, parse_batch
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
+from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
+from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import Removal, refusal, release
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+# Attach and detach on one host wait for each other.
+LOCK = "attachments"
+
+
+@dataclass
+class _Job:
+    """One volume of the batch; without a removal there is nothing of it on this host."""
+
+    name: str
+    volume: dict[str, Any]
+    removal: Optional[Removal] = None
+    found: Found = field(default_factory=Found)
+    error: Optional[StorageError] = None
+
+
+def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Records) -> dict[str, Any]:
+    """Detach a batch of volumes.
+
+    Args:
+        params: of C(volume_attach).
+        check_mode: whether to predict only.
+        view: the host.
+        records: of its attachments.
+
+    Returns:
+        The module's result.
+    """
+    deadline = Deadline(params["timeout"])
+    host = socket.gethostname()
+    jobs = _survey(params, view, records, host)
+    removing = [job for job in jobs if job.removal and not job.error]
+    if removing and check_mode:
+        for job in removing:
+            job.error = refusal(view, job.removal, job.found) if job.removal else None
+    elif removing:
+        with exclusive(LOCK, "volume_attach", deadline):
+            jobs = _survey(params, view, records, host)  # another call may have changed it
+            removals = [job.removal for job in jobs if job.removal and not job.error]
+            release(removals, view, deadline)
+            for job in jobs:
+                if job.removal and not job.error:
+                    job.error = job.removal.error
+                    if not job.error:
+                        records.remove(job.volume["id"])
+    return batch_result("attachments", [_outcome(job, host) for job in jobs])
+
+
+def removal_of(connection: Connection, record: Optional[Record], others: list[Record], force: bool = False) -> Removal:
+    """What is to be taken away for a volume.
+
+    Args:
+        connection: of the volume.
+        record: of its attachment; None where somebody else attached it.
+        others: the records of the attachments that stay.
+        force: go on where data can no longer be saved.
+    """
+    needed = {
+        (portal.address, portal.target)
+        for other in others
+        for portal in parse(other.connection, "record", True).export.portals
+    }
+    return Removal(
+        connection.volume.name,
+        connection.export,
+        connection.volume.wwn or (record.wwn if record else None),
+        connection.export.portals,
+        frozenset(record.kept_portals if record else ()),
+        frozenset(needed),
+        force,
+    )
+
+
+def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) -> list[_Job]:
+    recorded = records.all()
+    asked = _asked_for(params, view, recorded, host)
+    leaving = {parsed.volume.id for _name, parsed in asked if isinstance(parsed, Connection)}
+    staying = [record for record in recorded if record.volume["id"] not in leaving]
+    sessions = view.sessions()
+    jobs = []
+    for name, parsed in asked:
+        if not isinstance(parsed, Connection):
+            unknown = {"name": name, "id": None, "size_bytes": None, "backend": params["backend"], "wwn": None}
+            jobs.append(_Job(name, unknown, error=parsed))
+            continue
+        record = next((record for record in recorded if record.volume["id"] == parsed.volume.id), None)
+        removal = removal_of(parsed, record, staying, params["force"])
+        found = removal.find(view, sessions)
+        there = record is not None or found.anything
+        jobs.append(_Job(name, parsed.volume.as_dict(), removal if there else None, found))
+    return jobs
+
+
+def _asked_for(
+    params: dict[str, Any], view: Sysfs, recorded: list[Record], host: str
+) -> list[tuple[str, Connection | StorageError | None]]:
+    """The volumes by name, each with its connection, None where this host has no record of it, or why it cannot be told."""
+    if params["connections"]:
+        return list(parse_batch(params["connections"], True, host, view.initiator_name()))
+    asked: list[tuple[str, Connection | StorageError | None]] = []
+    for name in dict.fromkeys(name.strip() for name in params["volumes"]):
+        try:
+            record = by_name(recorded, name, params["backend"])
+            asked.append((name, parse(record.connection, "record", True) if record else None))
+        except StorageError as error:
+            asked.append((name, error))
+    return asked
+
+
+def _outcome(job: _Job, host: str) -> Outcome:
+    result = attachment.not_attached(job.volume, host)
+    removal = job.removal
+    if job.error or removal is None:
+        return Outcome(job.name, result, error=job.error, warnings=removal.warnings if removal else [])
+    gone = describe(Found())
+    return Outcome(job.name, result, True, describe(job.found), gone, warnings=removal.warnings)

@@ -1,0 +1,223 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done on the host: wanted and found go in, a plan comes out. Nothing here touches the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An attachment as asked for."""
+
+    connection: Connection
+    multipath: bool
+    min_paths: int
+    persistent: bool
+
+    @property
+    def export(self) -> Export:
+        return self.connection.export
+
+    @property
+    def portals(self) -> tuple[Portal, ...]:
+        """The portals to log in to; without multipath they are tried in this order until one works."""
+        return self.export.portals
+
+    @property
+    def paths_needed(self) -> int:
+        return self.min_paths if self.multipath else 1
+
+    @property
+    def paths_expected(self) -> int:
+        return len(self.portals) if self.multipath else 1
+
+
+@dataclass(frozen=True)
+class AttachPlan:
+    """What an attachment lacks.
+
+    Args:
+        reasons: in words, for people; empty when there is nothing to do.
+        login: portals without a session that are to be tried.
+        multipath_map: whether the volume is to stand under a map.
+    """
+
+    reasons: tuple[str, ...]
+    login: tuple[Portal, ...]
+    multipath_map: bool
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.reasons)
+
+
+def plan_attach(
+    wanted: Wanted, record: Optional[Record], found: Found, multipathd_runs: bool, linked: bool
+) -> AttachPlan:
+    """Decide what an attachment needs.
+
+    Args:
+        wanted: as asked for.
+        record: of an earlier attach of the same volume.
+        found: on the host.
+        multipathd_runs: whether a map can be expected.
+        linked: whether the stable link points to the device found.
+
+    Raises:
+        StorageError: C(invalid_argument) where there can never be so many paths,
+            C(already_exists) where the volume is attached in another way, C(data_loss) where what is found is
+            another volume.
+    """
+    if not 1 <= wanted.min_paths <= wanted.paths_expected:
+        expected = f"a number from 1 to {wanted.paths_expected}, the portals that are logged in to"
+        raise invalid("min_paths", expected, wanted.min_paths)
+    _check_same_request(wanted, record, found)
+    check_identity(wanted.connection.volume, record, found)
+    with_map = wanted.multipath and multipathd_runs
+    reasons = []
+    running = len(found.running_paths)
+    if running < wanted.paths_needed:
+        reasons.append(f"{running} of {wanted.paths_needed} paths" if found.paths else "not attached")
+    elif record is None:
+        reasons.append("attached, but not by this collection")
+    elif not record.attached:
+        reasons.append("an earlier attach was interrupted")
+    if found.paths:
+        if with_map and found.multipath_map is None:
+            reasons.append("no multipath map")
+        elif not linked:
+            reasons.append("no stable link")
+        if is_too_small(wanted.connection.volume, found):
+            reasons.append(f"{found.size_bytes} of {wanted.connection.volume.size_bytes} bytes")
+    if record and record.attached and record.persistent != wanted.persistent:
+        reasons.append("persistent" if wanted.persistent else "not persistent")
+    return AttachPlan(tuple(reasons), _portals_to_try(wanted, found), with_map)
+
+
+def check_identity(volume: Volume, record: Optional[Record], found: Found) -> None:
+    """Refuse a device that is not the volume.
+
+    Raises:
+        StorageError: C(data_loss), saying what was expected and found.
+    """
+    expected = volume.wwn or (record.wwn if record else None)
+    others = sorted(found.wwids - {expected}) if expected else sorted(found.wwids)[1:]
+    if others:
+        devices = [path.device for path in found.paths if path.wwid in others] or [str(found.device)]
+        raise StorageError(
+            "data_loss",
+            f"The device found ({', '.join(devices)}) has the WWN {others[0]}, not the volume's "
+            f"{expected or found.wwid}: it is another volume, or a device left from an earlier one. "
+            "Nothing was written to it. Find out what it is before you remove it.",
+            expected=expected,
+            found=others,
+        )
+
+
+def is_too_small(volume: Volume, found: Found) -> bool:
+    """Whether the device is smaller than the volume; a larger one has grown."""
+    return bool(volume.size_bytes and found.size_bytes is not None and found.size_bytes < volume.size_bytes)
+
+
+def missing_portals(wanted: Wanted, found: Found) -> list[str]:
+    """The portals by which no running path came, of those that one is expected of."""
+    if not wanted.multipath:
+        return []
+    running = {path.portal for path in found.running_paths}
+    return [address for address in wanted.export.addresses if address not in running]
+
+
+def too_few_paths(wanted: Wanted, found: Found, failures: dict[str, str], refused: bool) -> StorageError:
+    """The failure of an attach that did not get its paths.
+
+    Args:
+        wanted: as asked for.
+        found: at the end.
+        failures: why not, by the portal's address.
+        refused: whether a target refused the login.
+    """
+    running = len(found.running_paths)
+    why = "; ".join(f"{address}: {reason}" for address, reason in sorted(failures.items())) or "no LUN appeared"
+    message = f"{running} of at least {wanted.paths_needed} paths came up ({why}). "
+    if refused:
+        code, advice = (
+            "permission_denied",
+            "Connect the volume again, so that host and target agree on the CHAP secret.",
+        )
+    elif running == 0 and set(failures) >= set(wanted.export.addresses):
+        code, advice = "unavailable", "Check the storage networks and the controller."
+    else:
+        code, advice = "deadline_exceeded", "Check these portals, or ask for fewer paths with min_paths."
+    return StorageError(code, message + advice, portals=sorted(failures))
+
+
+def describe(found: Found) -> dict[str, Any]:
+    """What C(--diff) shows of a volume on the host."""
+    return {
+        "sessions": sorted(f"{session.portal} {session.target}" for session in found.sessions),
+        "paths": sorted(f"{path.portal} LUN {path.state}" for path in found.paths),
+        "multipath": found.multipath_map is not None,
+        "size_bytes": found.size_bytes,
+    }
+
+
+def describe_planned(wanted: Wanted, with_map: bool) -> dict[str, Any]:
+    """The same, for what an attach would bring."""
+    portals = wanted.portals if wanted.multipath else wanted.portals[:1]
+    return {
+        "sessions": sorted(f"{portal.address} {portal.target}" for portal in portals),
+        "paths": sorted(f"{portal.address} LUN running" for portal in portals),
+        "multipath": with_map,
+        "size_bytes": wanted.connection.volume.size_bytes,
+    }
+
+
+def _check_same_request(wanted: Wanted, record: Optional[Record], found: Found) -> None:
+    if record is None or not (record.attached and found.anything):
+        return
+    differing = []
+    if record.multipath != wanted.multipath:
+        differing.append(f"multipath is {str(record.multipath).lower()}")
+    connector = record.connection.get("connector")
+    recorded = connector.get("initiator") if isinstance(connector, dict) else None
+    if recorded and wanted.connection.initiator and recorded != wanted.connection.initiator:
+        differing.append(f"the initiator is {recorded}")
+    if differing:
+        raise StorageError(
+            "already_exists",
+            f"It is attached, but {' and '.join(differing)}. Detach it first, or ask for what is there.",
+            field="multipath" if record.multipath != wanted.multipath else "connector.initiator",
+        )
+
+
+def _portals_to_try(wanted: Wanted, found: Found) -> tuple[Portal, ...]:
+    connected = {(session.portal, session.target) for session in found.sessions}
+    missing = tuple(portal for portal in wanted.portals if (portal.address, portal.target) not in connected)
+    if not wanted.multipath and any(session.state == "LOGGED_IN" for session in found.sessions):
+        return ()
+    return missing
+
+
+def record_of(wanted: Wanted, record: Optional[Record], found: Found) -> Record:
+    """What is written down before an attach begins.
+
+    An attachment that is there stays recorded as such: an interrupted repair does not make it less. Sessions that were there
+    before the first attach are somebody else's.
+    """
+    connection = wanted.connection.without_secrets()
+    if record and record.attached and found.device:
+        return replace(record, connection=connection)
+    kept = record.kept_portals if record else sorted({session.portal for session in found.sessions})
+    return Record(
+        connection, wanted.multipath, wanted.persistent, kept_portals=kept, wwn=record.wwn if record else None
+    )

@@ -1,0 +1,173 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""iSCSI: what a connection_info must hold, and where the volume is found on this host."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
+
+PORTAL = re.compile(r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]+):(\d{1,5})$")
+
+
+@dataclass(frozen=True)
+class Portal:
+    """One way to the volume: an address (C(10.0.0.1:3260)), the target there and the LUN."""
+
+    address: str
+    target: str
+    lun: int
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        host, _colon, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What connection_info says of an exported volume; C(password) is None in a connection that was only predicted."""
+
+    portals: tuple[Portal, ...]
+    username: Optional[str] = None
+    password: Optional[str] = field(default=None, repr=False)
+
+    @property
+    def identity(self) -> set[tuple[str, int]]:
+        """The targets and LUNs: another set is another export."""
+        return {(portal.target, portal.lun) for portal in self.portals}
+
+    @property
+    def addresses(self) -> list[str]:
+        return [portal.address for portal in self.portals]
+
+
+def validate(data: dict[str, Any], where: str, predicted: bool) -> Export:
+    """Check the C(data) of an iSCSI connection_info.
+
+    Args:
+        data: in os-brick's form, numbers possibly as strings.
+        where: the field's name in messages, C(connections[0].connection_info.data).
+        predicted: whether the connection was made in check mode: then the secret is not known.
+
+    Returns:
+        The export, the singular portal first: that is the one for a single path.
+
+    Raises:
+        StorageError: C(invalid_argument), naming the field.
+    """
+    first = Portal(
+        _portal(data.get("target_portal"), f"{where}.target_portal"),
+        _target(data.get("target_iqn"), f"{where}.target_iqn"),
+        _lun(data.get("target_lun"), f"{where}.target_lun"),
+    )
+    portals = [first]
+    plural = ("target_portals", "target_iqns", "target_luns")
+    given = [key for key in plural if data.get(key) is not None]
+    if given:
+        lists = [data.get(key) for key in plural]
+        for key, value in zip(plural, lists):
+            if not isinstance(value, list) or not value:
+                raise invalid(f"{where}.{key}", "a list with one entry for each portal", value)
+            if len(value) != len(lists[0] or []):
+                raise invalid(f"{where}.{key}", f"as many entries as target_portals has ({len(lists[0] or [])})", value)
+        addresses, targets, luns = lists
+        for index, (address, target, lun) in enumerate(zip(addresses or [], targets or [], luns or [])):
+            portal = Portal(
+                _portal(address, f"{where}.target_portals[{index}]"),
+                _target(target, f"{where}.target_iqns[{index}]"),
+                _lun(lun, f"{where}.target_luns[{index}]"),
+            )
+            if portal not in portals:
+                portals.append(portal)
+    username, password = _authentication(data, where, predicted)
+    return Export(tuple(portals), username, password)
+
+
+def find(view: Sysfs, export: Export, wwn: Optional[str], sessions: Optional[list[Session]] = None) -> Found:
+    """Where a volume is on this host, by its targets, portals and LUNs.
+
+    Args:
+        view: the host.
+        export: what to look for.
+        wwn: of the volume where it is known: finds a map that has lost all its paths.
+        sessions: of the host, where the caller has read them already for several volumes.
+    """
+    wanted = {(portal.address, portal.target): portal.lun for portal in export.portals}
+    connected, paths = [], []
+    for session in view.sessions() if sessions is None else sessions:
+        lun = wanted.get((session.portal, session.target))
+        if lun is None:
+            continue
+        connected.append(session)
+        paths += [disk for disk in view.disks(session) if disk.lun == lun]
+    over = next(filter(None, (view.map_over(disk.name) for disk in paths)), None)
+    if over is None and wwn:
+        over = view.map_of(wwn)
+    states = over.path_states if over else {}
+    return Found(
+        sessions=tuple(connected),
+        paths=tuple(
+            FoundPath(
+                disk.name,
+                disk.portal,
+                # What SCSI has given up is lost, whatever device-mapper still believes.
+                states.get(disk.number, disk.state) if disk.state == "running" else disk.state,
+                disk.wwid,
+                disk.size_bytes,
+                disk.number in states,
+            )
+            for disk in sorted(paths, key=lambda disk: disk.name)
+        ),
+        multipath_map=over,
+        map_has_others=bool(set(states) - {disk.number for disk in paths}),
+    )
+
+
+def _portal(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise invalid(where, "an address and a port, as in 192.0.2.1:3260", value)
+    matched = PORTAL.match(value.strip())
+    if not matched or not 0 < int(matched.group(2)) < 65536:
+        raise invalid(where, "an address and a port, as in 192.0.2.1:3260 or [2001:db8::1]:3260", value)
+    return value.strip()
+
+
+def _target(value: Any, where: str) -> str:
+    # open-iscsi makes a directory of this name.
+    if not isinstance(value, str) or not re.match(r"^(iqn|eui|naa)\.[^/\s]+$", value):
+        raise invalid(where, "the name of a target, as in iqn.2026-11.org.example:db-data", value)
+    return value
+
+
+def _lun(value: Any, where: str) -> int:
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 16383:
+        raise invalid(where, "a LUN, a number from 0 to 16383", value)
+    return value
+
+
+def _authentication(data: dict[str, Any], where: str, predicted: bool) -> tuple[Optional[str], Optional[str]]:
+    method = data.get("auth_method")
+    if method is None:
+        return None, None
+    if method != "CHAP":
+        raise invalid(f"{where}.auth_method", "CHAP, or nothing", method)
+    username, password = data.get("auth_username"), data.get("auth_password")
+    if not isinstance(username, str) or not re.match(r"^\S+$", username):
+        raise invalid(f"{where}.auth_username", "the name for CHAP", username)
+    if predicted and password is None:
+        return username, None
+    # The value is a secret: the message must not repeat it.
+    if not isinstance(password, str) or not re.match(r"^\S+$", password):
+        raise invalid(
+            f"{where}.auth_password", "the secret for CHAP, text without blanks", None if password is None else "***"
+        )
+    return username, password

@@ -1,0 +1,287 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel says of sessions, disks and maps: read-only, and without starting a program."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.host.device_mapper import multipath_status
+
+SECTOR_BYTES = 512
+MPATH_UUID_PREFIX = "mpath-"
+
+
+@dataclass(frozen=True)
+class Session:
+    """An iSCSI session of this host.
+
+    Args:
+        number: of the kernel, also iscsiadm's.
+        target: the IQN.
+        portal: as a connection writes it, C(10.0.0.1:3260) or C([2001:db8::1]:3260).
+        state: the kernel's, C(LOGGED_IN) or C(FAILED) or C(FREE).
+        scsi_host: the number in C(/sys/class/scsi_host/hostN).
+    """
+
+    number: int
+    target: str
+    portal: str
+    state: str
+    scsi_host: int
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A SCSI disk that a session brought.
+
+    Args:
+        name: such as C(sda).
+        number: major and minor, C(8:0).
+        lun: on its target.
+        portal: of the session it came by.
+        state: SCSI's, C(running) when healthy.
+        wwid: as multipath writes it, C(3600...); None where the disk tells none.
+        size_bytes: as the kernel sees it now.
+    """
+
+    name: str
+    number: str
+    lun: int
+    portal: str
+    state: str
+    wwid: Optional[str]
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class MultipathMap:
+    """A multipath map.
+
+    Args:
+        name: the kernel's, C(dm-0).
+        alias: multipathd's, C(mpatha): it may change at any boot.
+        wwid: of the volume.
+        size_bytes: as the kernel sees it now.
+        read_only: whether the kernel refuses writes.
+        path_states: for each path by number (C(8:0)) whether device-mapper uses it, C(running) or C(failed).
+    """
+
+    name: str
+    alias: str
+    wwid: str
+    size_bytes: int
+    read_only: bool
+    path_states: dict[str, str]
+
+
+class Sysfs:
+    """The view. It holds nothing: each call reads anew.
+
+    Args:
+        root: where C(/sys), C(/proc) and C(/dev) are; tests give a captured tree.
+        status_of_map: what tells the state of a map's paths; not in sysfs, so apart.
+    """
+
+    def __init__(
+        self, root: Path = Path("/"), status_of_map: Callable[[str], dict[str, str]] = multipath_status
+    ) -> None:
+        self.root = root
+        self._sys = root / "sys"
+        self._status_of_map = status_of_map
+
+    def sessions(self) -> list[Session]:
+        """Every iSCSI session, by number."""
+        found = []
+        for entry in _entries(self._sys / "class/iscsi_session"):
+            number = int(entry.name[len("session") :])
+            portal = self._portal(entry / "device")
+            scsi_host = re.search(r"/host(\d+)/", str((entry / "device").resolve()) + "/")
+            if portal is None or scsi_host is None:
+                continue  # a session that is being made or is on its way out
+            found.append(
+                Session(number, _text(entry / "targetname"), portal, _text(entry / "state"), int(scsi_host.group(1)))
+            )
+        return sorted(found, key=lambda session: session.number)
+
+    def _portal(self, device: Path) -> Optional[str]:
+        for connection in device.glob("connection*/iscsi_connection/connection*"):
+            address, port = _text(connection / "persistent_address"), _text(connection / "persistent_port")
+            if address and port:
+                return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return None
+
+    def disks(self, session: Session) -> list[Disk]:
+        """Every disk of a session, by LUN."""
+        device = self._sys / f"class/iscsi_session/session{session.number}/device"
+        found = []
+        for block in device.glob("target*/*/block/*"):
+            disk = self._disk(block, session.portal)
+            if disk is not None:
+                found.append(disk)
+        return sorted(found, key=lambda disk: disk.lun)
+
+    def _disk(self, block: Path, portal: str) -> Optional[Disk]:
+        scsi = block / "device"
+        lun = scsi.resolve().name.rpartition(":")[2]
+        size, number = _text(block / "size"), _text(block / "dev")
+        if not (lun.isdigit() and size and number):
+            return None  # on its way out
+        return Disk(
+            block.name,
+            number,
+            int(lun),
+            portal,
+            _text(scsi / "state"),
+            scsi_wwid(_text(scsi / "wwid")),
+            int(size) * SECTOR_BYTES,
+        )
+
+    def map_over(self, disk: str) -> Optional[MultipathMap]:
+        """The multipath map that holds a disk; None where there is none."""
+        for holder in self.holders(disk):
+            found = self.multipath_map(holder)
+            if found is not None:
+                return found
+        return None
+
+    def map_of(self, wwid: str) -> Optional[MultipathMap]:
+        """The multipath map of a volume, with or without paths."""
+        for block in _entries(self._sys / "block"):
+            if block.name.startswith("dm-") and _text(block / "dm/uuid") == MPATH_UUID_PREFIX + wwid:
+                return self.multipath_map(block.name)
+        return None
+
+    def multipath_map(self, name: str) -> Optional[MultipathMap]:
+        """The map behind a kernel name; None where it is not a multipath map."""
+        block = self._sys / "block" / name
+        uuid, size = _text(block / "dm/uuid"), _text(block / "size")
+        if not uuid.startswith(MPATH_UUID_PREFIX) or not size:
+            return None
+        alias = _text(block / "dm/name")
+        slaves = [_text(slave / "dev") for slave in _entries(block / "slaves")]
+        status = self._status_of_map(alias)
+        return MultipathMap(
+            name,
+            alias,
+            uuid[len(MPATH_UUID_PREFIX) :],
+            int(size) * SECTOR_BYTES,
+            _text(block / "ro") == "1",
+            {number: status.get(number, "running") for number in slaves if number},
+        )
+
+    def holders(self, name: str) -> list[str]:
+        """The kernel names of what stands on a block device."""
+        return sorted(entry.name for entry in _entries(self._sys / "class/block" / name / "holders"))
+
+    def partitions(self, name: str) -> list[str]:
+        """The kernel names of a disk's partitions."""
+        return sorted(entry.parent.name for entry in (self._sys / "class/block" / name).glob("*/partition"))
+
+    def number(self, name: str) -> str:
+        """Major and minor of a block device, C(8:0); empty where it is gone."""
+        return _text(self._sys / "class/block" / name / "dev")
+
+    def dm(self, name: str, attribute: str) -> str:
+        """A device-mapper attribute (C(name), C(uuid)) of a block device; empty where it has none."""
+        return _text(self._sys / "class/block" / name / "dm" / attribute)
+
+    def link_target(self, link: str) -> Optional[str]:
+        """The kernel name of the device behind a C(/dev) link; None where there is no such link."""
+        path = self.root / link.lstrip("/")
+        return path.resolve().name if path.exists() else None
+
+    def attribute_path(self, relative: str) -> str:
+        """The path of a sysfs attribute, for the one who writes it."""
+        return str(self._sys / relative)
+
+    def initiator_name(self) -> Optional[str]:
+        """This host's iSCSI initiator name; None where it has none."""
+        text = _text(self.root / "etc/iscsi/initiatorname.iscsi")
+        named = re.search(r"^\s*InitiatorName\s*=\s*(\S+)", text, re.MULTILINE)
+        return named.group(1) if named else None
+
+    def process_names(self) -> set[str]:
+        """The names of all processes."""
+        return {_text(entry / "comm") for entry in _processes(self.root)}
+
+    def mount_points(self, numbers: set[str]) -> list[str]:
+        """Where any of the devices is mounted, in any mount namespace."""
+        found: set[str] = set()
+        seen: set[str] = set()
+        for process in _processes(self.root):
+            try:
+                namespace = os.readlink(process / "ns/mnt")
+            except OSError:
+                continue
+            if namespace not in seen:
+                seen.add(namespace)
+                found.update(_mount_points(_text(process / "mountinfo"), numbers))
+        return sorted(found)
+
+    def swap_devices(self) -> set[str]:
+        """The kernel names of devices that are swapped to."""
+        lines = _text(self.root / "proc/swaps").splitlines()[1:]
+        return {Path(line.split()[0]).resolve().name for line in lines if line.strip()}
+
+    def openers(self, numbers: set[str]) -> Iterator[tuple[int, str]]:
+        """The PID and name of each process that has one of the devices open."""
+        for process in _processes(self.root):
+            for descriptor in _entries(process / "fd"):
+                try:
+                    if not os.readlink(descriptor).startswith("/dev/"):
+                        continue
+                    status = descriptor.stat()
+                except OSError:
+                    continue
+                if _number(status.st_rdev) in numbers:
+                    yield int(process.name), _text(process / "comm")
+                    break
+
+
+def scsi_wwid(text: str) -> Optional[str]:
+    """A disk's C(wwid) attribute as scsi_id and multipath write it; None for what they would not use.
+
+    The kernel writes the designator's type in words, scsi_id as one digit in front.
+    """
+    for prefix, digit in (("naa.", "3"), ("eui.", "2")):
+        if text.startswith(prefix):
+            return digit + text[len(prefix) :].lower()
+    return None
+
+
+def _mount_points(mountinfo: str, numbers: set[str]) -> Iterator[str]:
+    for line in mountinfo.splitlines():
+        fields = line.split()
+        if len(fields) > 4 and fields[2] in numbers:
+            # The kernel writes blanks and the like in octal.
+            yield re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), fields[4])
+
+
+def _number(device: int) -> str:
+    return f"{os.major(device)}:{os.minor(device)}"
+
+
+def _processes(root: Path) -> Iterator[Path]:
+    return (entry for entry in _entries(root / "proc") if entry.name.isdigit())
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _text(path: Path) -> str:
+    """A file's text without the blanks around it; empty where it is gone, which in sysfs it may be at any moment."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,80 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who uses a device: what must end before it may be taken away."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
+
+# They look at every device, and let go by themselves.
+WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)"}
+
+
+def users(view: Sysfs, found: Found) -> list[str]:
+    """What uses a volume on this host.
+
+    Args:
+        view: the host.
+        found: the volume.
+
+    Returns:
+        Mount points, volume groups and the like, processes with their PID, in words; empty when nobody uses it.
+    """
+    device = found.device
+    if device is None:
+        return []
+    names, stacked = _parts(view, found)
+    numbers = {view.number(name) for name in names} - {""}
+    stacked_numbers = {view.number(name) for name in stacked} - {""}
+    using = [f"mount point {point}" for point in view.mount_points(numbers | stacked_numbers)]
+    using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
+    using += sorted({_stacked_user(view, name) for name in stacked})
+    using += [f"process {pid} ({command})" for pid, command in view.openers(numbers) if command not in WATCHERS]
+    if not using and found.running_paths and _held(f"/dev/{device}"):
+        using.append(f"something in the kernel that holds /dev/{device}")
+    return using
+
+
+def _parts(view: Sysfs, found: Found) -> tuple[set[str], set[str]]:
+    """The device with its paths and partitions, and what is stacked on any of them."""
+    own = {path.device for path in found.paths}
+    if found.multipath_map:
+        own.add(found.multipath_map.name)
+    for name in sorted(own):
+        own.update(view.partitions(name))
+    stacked: set[str] = set()
+    waiting = sorted(own)
+    while waiting:
+        for holder in view.holders(waiting.pop()):
+            if holder in own or holder in stacked:
+                continue
+            # kpartx's partitions of a map belong to it; multipath removes them with it.
+            is_partition = re.match(r"part\d+-" + MPATH_UUID_PREFIX, view.dm(holder, "uuid"))
+            (own if is_partition else stacked).add(holder)
+            waiting.append(holder)
+    return own, stacked
+
+
+def _stacked_user(view: Sysfs, name: str) -> str:
+    uuid, dm_name = view.dm(name, "uuid"), view.dm(name, "name")
+    if uuid.startswith("LVM-"):
+        # device-mapper joins group and volume with one hyphen and doubles those inside the names.
+        group = re.split(r"(?<!-)-(?!-)", dm_name)[0].replace("--", "-")
+        return f"volume group {group}"
+    if uuid.startswith("CRYPT-"):
+        return f"encrypted device {dm_name}"
+    return f"device {dm_name or name}"
+
+
+def _held(device: str) -> bool:
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
