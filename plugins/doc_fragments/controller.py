@@ -1,0 +1,38 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """What the modules that run on the storage controller share."""
+
+    DOCUMENTATION = r"""
+options:
+  volumes:
+    description:
+      - Names of the volumes, as a list or as C(a,b).
+      - One call handles them all; a volume that fails does not stop the others.
+    type: list
+    elements: str
+    required: true
+  backend:
+    description:
+      - The backend that holds the volumes, a section of O(config).
+      - May be left out where only one backend is enabled.
+    type: str
+  config:
+    description:
+      - The controller's configuration, in the form of C(cinder.conf).
+    type: path
+    default: /etc/brickwork/backends.conf
+requirements:
+  - "On the controller: Python's C(oslo.config), and what the backend needs, which for the built-in backend C(lvm) is LVM2 and Python's
+    C(rtslib-fb) (Debian's packages C(python3-oslo.config), C(lvm2) and C(python3-rtslib-fb))."
+  - "Root on the controller (C(become))."
+notes:
+  - A failure carries RV(error_code), and where it helps C(field), C(holders) and C(candidates). The codes are C(aborted),
+    C(already_exists), C(data_loss), C(deadline_exceeded), C(failed_precondition), C(internal), C(invalid_argument), C(not_found),
+    C(permission_denied), C(resource_exhausted), C(unavailable) and C(unimplemented).
+"""

@@ -1,0 +1,165 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backend is: the volumes it made, the hosts that hold them, and what it can do to them.
+
+The rules (who may connect, what a repeat answers) are not a backend's: they are in rules.py, once for all backends.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+
+# What became of the volumes of a batch: the failures by the volume's name; who is not in it succeeded.
+Failures = dict[str, StorageError]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A host that a volume is connected to.
+
+    Args:
+        host: its name (C(connector.host)).
+        initiator: what it connects as; for iSCSI an IQN.
+        multipath: whether it connects by all portals.
+    """
+
+    host: str
+    initiator: str
+    multipath: bool
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume that the backend made, as the backend has it on record.
+
+    Args:
+        id: empty as long as the volume is only planned.
+        wwn: as multipath and scsi_id show it on the host; None where the backend cannot know.
+        shared: whether more than one host may hold it.
+        deleting: whether a deletion has begun, so that its data is no longer whole.
+    """
+
+    name: str
+    id: str
+    size_bytes: int
+    backend: str
+    wwn: Optional[str] = None
+    holders: tuple[Holder, ...] = ()
+    shared: bool = False
+    deleting: bool = False
+
+    @property
+    def hosts(self) -> list[str]:
+        return [holder.host for holder in self.holders]
+
+    def holder(self, host: str) -> Optional[Holder]:
+        return next((holder for holder in self.holders if holder.host == host), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """C(name), C(id), C(size_bytes), C(backend) and C(wwn), as every module returns a volume."""
+        return {
+            "name": self.name,
+            "id": self.id or None,
+            "size_bytes": self.size_bytes,
+            "backend": self.backend,
+            "wwn": self.wwn,
+        }
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything in a backend that bears a name.
+
+    Args:
+        volumes: by name, what the backend made.
+        strangers: by name, what it did not make, and a sentence about that for a person.
+    """
+
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    strangers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Backend(ABC):
+    """One section of the controller's configuration.
+
+    Changes are made under the backend's lock, by one call at a time; what only reads may run at any moment, also while
+    another call changes something.
+    """
+
+    name: str
+
+    @abstractmethod
+    def inventory(self) -> Inventory:
+        """Everything in the backend, read anew."""
+
+    # Volumes
+
+    @abstractmethod
+    def rounded(self, size_bytes: int) -> int:
+        """The size that a volume gets when I(size_bytes) is asked for."""
+
+    @abstractmethod
+    def check_name(self, name: str) -> None:
+        """Raise C(invalid_argument) if no volume can have this name."""
+
+    @abstractmethod
+    def free_bytes(self) -> int:
+        """What is left for new volumes."""
+
+    @abstractmethod
+    def create(self, name: str, size_bytes: int) -> None: ...
+
+    @abstractmethod
+    def grow(self, volume: Volume, size_bytes: int) -> None: ...
+
+    @abstractmethod
+    def begin_deletion(self, volume: Volume) -> None:
+        """Record durably that the volume is going, so that nobody can use it from now on."""
+
+    @abstractmethod
+    def clear(self, volume: Volume) -> None:
+        """Make the data unreadable for whoever gets the space next. Takes long, so it is called without the backend's lock."""
+
+    @abstractmethod
+    def delete(self, volume: Volume) -> None: ...
+
+    # Connections
+
+    @abstractmethod
+    def holder(self, connector: Mapping[str, Any]) -> Holder:
+        """The host that a connector describes.
+
+        Raises:
+            StorageError: C(invalid_argument), where the connector lacks what this backend's protocol needs.
+        """
+
+    @abstractmethod
+    def export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        """How the volume is exported at present, without secrets; None where it is not."""
+
+    @abstractmethod
+    def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        """How the volume is to be exported to its holders: what export() answers once that is so."""
+
+    @abstractmethod
+    def sessions(self, volume: Volume) -> dict[str, list[str]]:
+        """The initiators that use the volume at this moment, each with the addresses it comes from."""
+
+    @abstractmethod
+    def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        """Record and realise connections: for each volume as it is, and as it is to be."""
+
+    @abstractmethod
+    def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        """Take away the exports of the holders that leave, then their record: for each volume as it is, and as it is to be."""
+
+    @abstractmethod
+    def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
+        """What the host connects with, in os-brick's form. What can be known before the connection is made is known in it; a
+        secret that is not made yet is None."""

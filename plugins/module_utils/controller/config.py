@@ -1,0 +1,127 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's configuration: backends.conf, in the form and with the option names of cinder.conf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+
+# What a driver reads: given oslo_config.cfg, the options of its section.
+Options = Callable[[Any], list[Any]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One enabled backend, as the file has it.
+
+    Args:
+        name: of the section, which is the backend's name.
+        driver: its C(volume_driver).
+        path: of the file.
+        given: the options set in the section.
+    """
+
+    name: str
+    driver: str
+    path: str
+    given: frozenset[str]
+
+    def error(self, option: str, message: str, **facts: Any) -> StorageError:
+        """A failure over an option of this section."""
+        return StorageError(
+            "invalid_argument", f"{self.path}: [{self.name}] {option}: {message}", field=option, **facts
+        )
+
+    def options(self, options: Options) -> dict[str, Any]:
+        """The values of a driver's options, with their types; a default where the section does not set one.
+
+        Raises:
+            StorageError: C(invalid_argument), for an option that the driver does not know, that it needs, or whose value is wrong.
+        """
+        cfg = library("oslo_config.cfg")
+        known = [cfg.StrOpt("volume_driver"), cfg.StrOpt("volume_backend_name"), *options(cfg)]
+        names = [option.dest for option in known]
+        for name in sorted(self.given - set(names)):
+            candidates = rules.near(name, names)
+            hint = f"; did you mean {' or '.join(candidates)}?" if candidates else ""
+            raise self.error(name, f"driver {self.driver} has no such option{hint}", candidates=candidates)
+        configuration = cfg.ConfigOpts()
+        configuration.register_opts(known, group=self.name)
+        values: dict[str, Any] = {}
+        try:
+            configuration([], project="brickwork", default_config_files=[self.path], default_config_dirs=[])
+        except cfg.RequiredOptError as error:
+            raise self.error(error.opt_name, "is missing") from None
+        for option in known:
+            try:
+                values[option.dest] = configuration[self.name][option.dest]
+            except cfg.ConfigFileValueError as error:
+                raise self.error(option.dest, str(error)) from None
+        return values
+
+
+def enabled(path: str, backend: Optional[str]) -> Section:
+    """The section of I(backend), or of the only enabled one.
+
+    Raises:
+        StorageError: C(not_found) without the file or the backend; C(invalid_argument) where the file or the choice is unclear.
+    """
+    sections = _parse(path)
+    names = [
+        name.strip() for name in sections.get("DEFAULT", {}).get("enabled_backends", "").split(",") if name.strip()
+    ]
+    if not names:
+        raise StorageError(
+            "invalid_argument",
+            f"{path}: [DEFAULT] enabled_backends is missing; it lists the sections that are backends.",
+            field="enabled_backends",
+        )
+    if backend is None and len(names) > 1:
+        raise invalid("backend", f"one of {', '.join(names)}, because {path} enables several")
+    chosen = backend or names[0]
+    if chosen not in names:
+        candidates = rules.near(chosen, names)
+        raise StorageError(
+            "not_found",
+            f"{path} enables no backend {chosen}; it enables {', '.join(names)}.",
+            field="backend",
+            candidates=candidates,
+        )
+    if chosen not in sections:
+        raise StorageError(
+            "invalid_argument",
+            f"{path} enables the backend {chosen}, but has no section [{chosen}].",
+            field="enabled_backends",
+            candidates=rules.near(chosen, sections),
+        )
+    section = sections[chosen]
+    if not section.get("volume_driver"):
+        raise StorageError("invalid_argument", f"{path}: [{chosen}] volume_driver is missing.", field="volume_driver")
+    return Section(chosen, section["volume_driver"], path, frozenset(section))
+
+
+def _parse(path: str) -> dict[str, dict[str, str]]:
+    """The file's sections; of an option that stands twice, the last."""
+    cfg = library("oslo_config.cfg")
+    sections: dict[str, dict[str, list[str]]] = {}
+    try:
+        cfg.ConfigParser(path, sections).parse()
+    except FileNotFoundError:
+        raise StorageError(
+            "not_found",
+            f"There is no configuration {path} on this controller; write it, or name another.",
+            field="config",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError("invalid_argument", f"Cannot read {path}: {error}.", field="config") from None
+    except cfg.ParseError as error:
+        raise StorageError(
+            "invalid_argument", f"{path} is not in the form of cinder.conf: {error}.", field="config"
+        ) from None
+    return {name: {option: values[-1] for option, values in section.items()} for name, section in sections.items()}

@@ -1,0 +1,209 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What volume_connection does: read, decide, act, read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    Backend,
+    Failures,
+    Holder,
+    Volume,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Args:
+        present: whether the connections are to exist.
+        volumes: names.
+        connector: of the host, as given; None where only its name is.
+        host: to connect or to release; None for every host.
+        shared: whether other hosts may hold the volumes too.
+        fenced: whether somebody vouches that the hosts to release are dead.
+    """
+
+    present: bool
+    volumes: list[str]
+    connector: Optional[dict[str, Any]]
+    host: Optional[str]
+    shared: bool
+    fenced: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to become of one volume.
+
+    Args:
+        before: as it is.
+        after: as it is to be.
+        export: at present, without secrets.
+        wanted_export: as it is to be.
+    """
+
+    before: Volume
+    after: Volume
+    export: Optional[dict[str, Any]]
+    wanted_export: Optional[dict[str, Any]]
+
+    @property
+    def changes(self) -> bool:
+        return self.before != self.after or self.export != self.wanted_export
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Connect volumes to a host, or release them.
+
+    Returns:
+        C(connections), one for each volume that did not fail; see results.batch_result.
+    """
+    request = _request(params)
+    deadline = Deadline(params["timeout"])
+    backend = open_backend(params["config"], params["backend"], deadline)
+    decisions, failures = _decide(backend, request)
+    needs_lock = any(decision.changes for decision in decisions) or any(
+        error.code == "aborted" for error in failures.values()
+    )
+    if check_mode or not needs_lock:
+        return _result(backend, request, decisions, failures, predicted=check_mode)
+    doing = "connecting to" if request.present else "releasing"
+    with exclusive(f"backend-{backend.name}", f"{doing} {request.host or 'every host'}", deadline):
+        decisions, failures = _decide(backend, request)
+        failures.update(_act(backend, request, [decision for decision in decisions if decision.changes]))
+        failures.update(_verify(backend, [decision for decision in decisions if decision.before.name not in failures]))
+        return _result(backend, request, decisions, failures, predicted=False)
+
+
+def _request(params: dict[str, Any]) -> Request:
+    present = params["state"] == "present"
+    connector, host = params["connector"], params["host"]
+    named = connector and rules.connector_host(connector)
+    if host is not None and not rules.HOST.fullmatch(host):
+        raise invalid("host", rules.HOST_FORM, host)
+    if host and named and host != named:
+        raise invalid("host", f"{named}, as in connector.host, or nothing", host)
+    if present and params["all_hosts"]:
+        raise invalid("all_hosts", "nothing, or state: absent with it", True)
+    if not params["all_hosts"] and not (host or named):
+        raise invalid("host", "the host to release (or its connector, or all_hosts)")
+    return Request(
+        present=present,
+        volumes=rules.names(params["volumes"]),
+        connector=connector,
+        host=None if params["all_hosts"] else host or named,
+        shared=params["shared"],
+        fenced=params["fenced"],
+    )
+
+
+def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failures]:
+    """What is to become of every volume, and why that is refused for some; this changes nothing."""
+    inventory = backend.inventory()
+    holder = backend.holder(request.connector) if request.present and request.connector else None
+    decisions, failures = [], {}
+    for name in request.volumes:
+        try:
+            before = rules.find(inventory, name, backend.name)
+            after = (
+                rules.connected(before, holder, request.shared, inventory.volumes.values())
+                if holder
+                else rules.released(before, request.host)
+            )
+            decision = _compare(backend, before, after, repair=request.present)
+            if decision.changes:
+                rules.cut_nobody_off(after, backend.sessions(before), request.fenced)
+            decisions.append(decision)
+        except StorageError as error:
+            failures[name] = error
+    return decisions, failures
+
+
+def _compare(backend: Backend, before: Volume, after: Volume, repair: bool) -> Decision:
+    export, wanted = backend.export(before), backend.wanted_export(after)
+    if not repair and before == after and after.holders:
+        # Releasing a host that does not hold the volume is no reason to touch what other hosts use.
+        wanted = export
+    return Decision(before, after, export, wanted)
+
+
+def _act(backend: Backend, request: Request, decisions: list[Decision]) -> Failures:
+    changes = [(decision.before, decision.after) for decision in decisions]
+    if not changes:
+        return {}
+    try:
+        return backend.connect(changes) if request.present else backend.disconnect(changes)
+    except StorageError as error:
+        return {before.name: error for before, _ in changes}
+
+
+def _verify(backend: Backend, decisions: list[Decision]) -> Failures:
+    """Read again what was changed, and report what did not come out as decided."""
+    found = backend.inventory().volumes
+    failures = {}
+    for decision in decisions:
+        name = decision.after.name
+        if found.get(name) != decision.after:
+            failures[name] = StorageError(
+                "internal", f"The record of volume {name} is {found.get(name)}, not {decision.after}."
+            )
+        elif decision.changes and (decision.after.holders == () or decision.wanted_export != decision.export):
+            export = backend.export(decision.after)
+            if export != backend.wanted_export(decision.after):
+                failures[name] = StorageError(
+                    "internal", f"The export of volume {name} is {export}, not {backend.wanted_export(decision.after)}."
+                )
+    return failures
+
+
+def _result(
+    backend: Backend, request: Request, decisions: list[Decision], failures: Failures, predicted: bool
+) -> dict[str, Any]:
+    decided = {decision.before.name: decision for decision in decisions}
+    outcomes = []
+    for name in request.volumes:
+        if name in failures:
+            outcomes.append(Outcome(name, error=failures[name]))
+            continue
+        decision = decided[name]
+        outcomes.append(
+            Outcome(
+                name,
+                result=_connection(backend, request, decision, predicted),
+                changed=decision.changes,
+                before=_state(decision.before, decision.export),
+                after=_state(decision.after, decision.wanted_export),
+            )
+        )
+    return batch_result("connections", outcomes)
+
+
+def _connection(backend: Backend, request: Request, decision: Decision, predicted: bool) -> dict[str, Any]:
+    """A connection as the module returns it; a predicted one that does not exist yet has no secret."""
+    holder: Optional[Holder] = decision.after.holder(request.host or "") if request.present else None
+    released = [host for host in decision.before.hosts if decision.after.holder(host) is None]
+    connection: dict[str, Any] = {
+        "volume": decision.after.as_dict(),
+        "host": request.host,
+        "connector": request.connector,
+        "connection_info": backend.connection_info(decision.after, holder) if holder else None,
+        "connected": holder is not None and not (predicted and decision.changes),
+    }
+    return connection if request.present else {**connection, "released": released}
+
+
+def _state(volume: Volume, export: Optional[dict[str, Any]]) -> dict[str, Any]:
+    """What a diff shows."""
+    holders = {holder.host: {"initiator": holder.initiator, "multipath": holder.multipath} for holder in volume.holders}
+    return {"holders": holders, "shared": volume.shared, "export": export}

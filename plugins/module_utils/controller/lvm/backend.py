@@ -1,0 +1,336 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The built-in backend: logical volumes, exported by LIO.
+
+The tags of a logical volume say who holds it, and LIO's configuration follows them: a tag is written before the export is opened
+to its host, and removed only after the export is closed to it. Whatever moment a call is killed at, the tags still name every
+host that may have access, and the same call again, or its opposite, finishes the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils import commands
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    Backend,
+    Failures,
+    Holder,
+    Inventory,
+    Volume,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+DEFAULT_TARGET_PREFIX = "iqn.2026-11.org.brickwork:"
+# Clearing slower than this means that the device hangs.
+CLEARING_BYTES_PER_SECOND = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a section of this backend."""
+
+    volume_group: str
+    portals: tuple[lio.Portal, ...]
+    target_prefix: str
+    volume_clear: str
+
+
+class LvmBackend(Backend):
+    """Logical volumes of one volume group, exported by LIO."""
+
+    def __init__(self, name: str, settings: Settings, deadline: Deadline) -> None:
+        self.name = name
+        self._settings = settings
+        self._deadline = deadline
+        self._group = VolumeGroup(settings.volume_group, deadline)
+        self._lio = lio.Lio(settings.target_prefix, settings.portals)
+        self._found: Mapping[str, LogicalVolume] = {}
+
+    @classmethod
+    def from_section(cls, section: Section, deadline: Deadline) -> LvmBackend:
+        """The backend that a section of the configuration describes."""
+        return cls(section.name, settings(section), deadline)
+
+    # Reading
+
+    def inventory(self) -> Inventory:
+        found = self._group.logical_volumes()
+        self._found = {entry.name: entry for entry in found}
+        ids = {entry.name: tags.identity(entry.tags) for entry in found}
+        volumes: dict[str, Volume] = {}
+        strangers: dict[str, str] = {}
+        for entry in found:
+            volume_id = ids[entry.name]
+            twins = [name for name, other in ids.items() if other == volume_id and name != entry.name]
+            if volume_id is None:
+                strangers[entry.name] = self._stranger(entry.name)
+            elif twins:
+                strangers[entry.name] = (
+                    f"The logical volumes {self._settings.volume_group}/{entry.name} and {', '.join(twins)} have the same "
+                    f"tag {tags.ID}{volume_id}; remove it from all that are not the volume (lvchange --deltag)."
+                )
+            else:
+                volumes[entry.name] = self._volume(entry, volume_id)
+        return Inventory(volumes, strangers)
+
+    def _volume(self, entry: LogicalVolume, volume_id: str) -> Volume:
+        return Volume(
+            name=entry.name,
+            id=volume_id,
+            size_bytes=entry.size_bytes,
+            backend=self.name,
+            wwn=wwn(volume_id),
+            holders=tags.holders(entry.tags),
+            shared=tags.SHARED in entry.tags,
+            deleting=tags.DELETING in entry.tags,
+        )
+
+    def _stranger(self, name: str) -> str:
+        path = f"{self._settings.volume_group}/{name}"
+        return (
+            f"The logical volume {path} exists, but backend {self.name} did not make it, so it is never exported, grown or deleted. "
+            f"To hand it over for good: lvchange --addtag {tags.ID}$(uuidgen) {path}"
+        )
+
+    # Volumes
+
+    def rounded(self, size_bytes: int) -> int:
+        extent, _ = self._group.extents()
+        return -(-size_bytes // extent) * extent
+
+    def check_name(self, name: str) -> None:
+        complaint = self._group.name_complaint(name)
+        if complaint:
+            raise invalid("volumes", complaint, name)
+
+    def free_bytes(self) -> int:
+        _, free = self._group.extents()
+        return free
+
+    def create(self, name: str, size_bytes: int) -> None:
+        self._group.create(name, size_bytes, [f"{tags.ID}{uuid.uuid4()}"])
+
+    def grow(self, volume: Volume, size_bytes: int) -> None:
+        self._group.extend(volume.name, size_bytes)
+
+    def begin_deletion(self, volume: Volume) -> None:
+        entry = self._found[volume.name]
+        if not volume.deleting:
+            self._group.tag([volume.name], add=[tags.DELETING])
+        if not entry.active:
+            self._group.activate([volume.name])
+
+    def clear(self, volume: Volume) -> None:
+        if self._settings.volume_clear == "none":
+            return
+        device = self._found[volume.name].device
+        patience = Deadline(60 + volume.size_bytes / CLEARING_BYTES_PER_SECOND)
+        finished = commands.run(["blkdiscard", "--zeroout", device], patience)
+        if not finished.succeeded:
+            code = "deadline_exceeded" if finished.status is None else "unavailable"
+            raise StorageError(
+                code,
+                f"Volume {volume.name} could not be overwritten with zeros: {finished.complaint}. It is kept, and no host can "
+                "use it; repeat the deletion.",
+            )
+
+    def delete(self, volume: Volume) -> None:
+        self._group.remove(volume.name)
+
+    # Connections
+
+    def holder(self, connector: Mapping[str, Any]) -> Holder:
+        initiator = connector.get("initiator")
+        if not isinstance(initiator, str) or not lio.INITIATOR.fullmatch(initiator.lower()):
+            raise invalid("connector.initiator", lio.INITIATOR_FORM, initiator)
+        # The kernel compares iSCSI names in lower case.
+        return Holder(rules.connector_host(connector), initiator.lower(), rules.connector_multipath(connector))
+
+    def export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        with self._reading(volume):
+            export = self._lio.export(volume.id)
+        return export.as_dict() if export else None
+
+    def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        return self._wanted(volume).as_dict() if volume.holders else None
+
+    def _wanted(self, volume: Volume) -> lio.Export:
+        device = self._found[volume.name].device
+        return self._lio.wanted(volume.id, device, [holder.initiator for holder in volume.holders])
+
+    def sessions(self, volume: Volume) -> dict[str, list[str]]:
+        with self._reading(volume):
+            return self._lio.sessions(volume.id)
+
+    def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        self._retag(changes)
+        inactive = [volume.name for _, volume in changes if not self._found[volume.name].active]
+        if inactive:
+            self._group.activate(inactive)
+        failures = self._realise([after for _, after in changes])
+        # A connection that could not be made leaves nothing behind, or it would keep other hosts away.
+        undone = [
+            (after, before) for before, after in changes if after.name in failures and before.holders != after.holders
+        ]
+        if undone:
+            failures = {**self.disconnect(undone), **failures}
+        return failures
+
+    def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        def withdraw() -> Failures:
+            failures = {}
+            for _, after in changes:
+                try:
+                    self._lio.withdraw(after.id, [holder.initiator for holder in after.holders])
+                except (OSError, self._rtslib_error) as error:
+                    failures[after.name] = _refused_by_lio("close the export", error)
+            return failures
+
+        failures = self._change_lio(withdraw)
+        self._retag([change for change in changes if change[1].name not in failures])
+        return failures
+
+    def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
+        target = self._lio.target_name(volume.id)
+        portals = [str(portal) for portal in self._settings.portals]
+        with self._reading(volume):
+            user, password = self._lio.credentials(volume.id, holder.initiator) or (holder.host, None)
+        return {
+            "driver_volume_type": "iscsi",
+            "data": {
+                "target_discovered": False,
+                "target_portal": portals[0],
+                "target_iqn": target,
+                "target_lun": lio.LUN,
+                "target_portals": portals,
+                "target_iqns": [target] * len(portals),
+                "target_luns": [lio.LUN] * len(portals),
+                "volume_id": volume.id,
+                "auth_method": "CHAP",
+                "auth_username": user,
+                "auth_password": password,
+                "encrypted": False,
+                "access_mode": "rw",
+            },
+        }
+
+    # Edges
+
+    def _realise(self, volumes: Iterable[Volume]) -> Failures:
+        def realise() -> Failures:
+            failures = {}
+            for volume in volumes:
+                users = {holder.initiator: holder.host for holder in volume.holders}
+                try:
+                    self._lio.realise(self._wanted(volume), users)
+                except StorageError as error:
+                    failures[volume.name] = error
+                except (OSError, self._rtslib_error) as error:
+                    failures[volume.name] = _refused_by_lio("export the volume", error)
+            return failures
+
+        return self._change_lio(realise)
+
+    def _change_lio(self, change: Callable[[], Failures]) -> Failures:
+        """Change LIO's configuration and save it once; other backends of this controller share both."""
+        with exclusive("lio", f"exports of backend {self.name}", self._deadline):
+            self._lio.forget_cached()
+            failures = change()
+            self._lio.save()
+        return failures
+
+    def _retag(self, changes: Iterable[tuple[Volume, Volume]]) -> None:
+        """Write down who holds the volumes, in one command for all that change in the same way."""
+        alike: dict[tuple[frozenset[str], frozenset[str]], list[str]] = {}
+        for before, after in changes:
+            old, new = (
+                tags.of_connections(before.holders, before.shared),
+                tags.of_connections(after.holders, after.shared),
+            )
+            if old != new:
+                alike.setdefault((frozenset(new - old), frozenset(old - new)), []).append(after.name)
+        for (add, remove), names in alike.items():
+            self._group.tag(names, sorted(add), sorted(remove))
+
+    @contextlib.contextmanager
+    def _reading(self, volume: Volume) -> Iterator[None]:
+        """Without the lock, what is read may vanish meanwhile."""
+        try:
+            yield
+        except (OSError, self._rtslib_error) as error:
+            raise StorageError(
+                "aborted",
+                f"The export of volume {volume.name} could not be read, or changed meanwhile: {error}; repeat the call.",
+            ) from None
+
+    @property
+    def _rtslib_error(self) -> type[Exception]:
+        error: type[Exception] = library("rtslib_fb").RTSLibError
+        return error
+
+
+def wwn(volume_id: str) -> str:
+    """The WWN under which hosts see a volume, as multipath shows it.
+
+    LIO makes its NAA identifier from the unit serial: 6 (the format), 001405 (LIO's company id), then 25 hexadecimal digits of the
+    serial. scsi_id puts a 3 in front, which says that it is an NAA identifier.
+    """
+    return "36001405" + volume_id.replace("-", "")[:25]
+
+
+def settings(section: Section) -> Settings:
+    """The section's options, checked."""
+    values = section.options(
+        lambda cfg: [
+            cfg.StrOpt("volume_group", required=True),
+            cfg.StrOpt("target_protocol", default="iscsi"),
+            cfg.StrOpt("target_ip_address", required=True),
+            cfg.ListOpt("target_secondary_ip_addresses", default=[]),
+            cfg.PortOpt("target_port", default=3260, min=1),
+            cfg.StrOpt("target_prefix", default=DEFAULT_TARGET_PREFIX),
+            cfg.StrOpt("volume_clear", default="zero", choices=["zero", "none"]),
+        ]
+    )
+    if values["target_protocol"] != "iscsi":
+        raise StorageError(
+            "unimplemented",
+            f"{section.path}: [{section.name}] target_protocol is {values['target_protocol']!r}; driver lvm exports by iscsi only.",
+            field="target_protocol",
+        )
+    prefix = values["target_prefix"]
+    # LIO wants a domain after the date, and no underscore.
+    if not re.fullmatch(r"iqn\.\d{4}-[01]\d\.[a-z0-9-]+(\.[a-z0-9-]+)+:([a-z0-9.:-]*:)?", prefix):
+        raise section.error("target_prefix", f"{prefix!r} is not the beginning of an IQN that ends with a colon")
+    addresses = {"target_ip_address": [values["target_ip_address"]]}
+    addresses["target_secondary_ip_addresses"] = values["target_secondary_ip_addresses"]
+    portals = [
+        lio.Portal(_address(section, option, address), values["target_port"])
+        for option, given in addresses.items()
+        for address in given
+    ]
+    return Settings(values["volume_group"], tuple(dict.fromkeys(portals)), prefix, values["volume_clear"])
+
+
+def _address(section: Section, option: str, text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        raise section.error(option, f"{text!r} is not an IP address") from None
+
+
+def _refused_by_lio(what: str, error: Exception) -> StorageError:
+    return StorageError("unavailable", f"LIO did not {what}: {error}.")

@@ -1,0 +1,170 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of LVM2, on one volume group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.brickwork.storage.plugins.module_utils import commands
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix")
+# Device-mapper's limit for a name, which holds the volume group's name too, every hyphen doubled.
+NAME_LIMIT = 127
+RESERVED_STARTS = ("snapshot", "pvmove")
+RESERVED_PARTS = (
+    "_cdata",
+    "_cmeta",
+    "_corig",
+    "_cpool",
+    "_cvol",
+    "_wcorig",
+    "_iorig",
+    "_imeta",
+    "_mimage",
+    "_mlog",
+    "_pmspare",
+    "_rimage",
+    "_rmeta",
+    "_tdata",
+    "_tmeta",
+    "_tpool",
+    "_vdata",
+    "_vorigin",
+    "_vpool",
+)
+
+
+@dataclass(frozen=True)
+class LogicalVolume:
+    """A logical volume as lvs reports it."""
+
+    name: str
+    uuid: str
+    size_bytes: int
+    tags: tuple[str, ...]
+    active: bool
+    device: str
+
+
+class VolumeGroup:
+    """A volume group of this machine."""
+
+    def __init__(self, name: str, deadline: Deadline) -> None:
+        self.name = name
+        self._deadline = deadline
+
+    def logical_volumes(self) -> list[LogicalVolume]:
+        """Every visible logical volume of the group."""
+        fields = "lv_name,lv_uuid,vg_uuid,lv_size,lv_tags,lv_active"
+        return [
+            LogicalVolume(
+                name=row["lv_name"],
+                uuid=row["lv_uuid"],
+                size_bytes=int(row["lv_size"]),
+                tags=tuple(filter(None, row["lv_tags"].split(","))),
+                active=row["lv_active"] == "active",
+                device=_device(row["vg_uuid"], row["lv_uuid"]),
+            )
+            for row in self._report("lvs", "lv", fields)
+        ]
+
+    def extents(self) -> tuple[int, int]:
+        """The size of an extent, and how many bytes are free."""
+        (row,) = self._report("vgs", "vg", "vg_extent_size,vg_free")
+        return int(row["vg_extent_size"]), int(row["vg_free"])
+
+    def name_complaint(self, name: str) -> str:
+        """Why no logical volume of the group can have this name; empty if one can."""
+        if not set(name) <= _NAME_CHARACTERS or name.startswith("-") or name in (".", ".."):
+            return "letters, digits and + _ . -, not beginning with a hyphen"
+        reserved = [start for start in RESERVED_STARTS if name.startswith(start)]
+        reserved += [part for part in RESERVED_PARTS if part in name]
+        if reserved:
+            return f"a name without {reserved[0]!r}, which LVM keeps for itself"
+        if len(self.name.replace("-", "--")) + 1 + len(name.replace("-", "--")) > NAME_LIMIT:
+            return f"a name that with the volume group's has {NAME_LIMIT} characters at most, a hyphen counted twice"
+        return ""
+
+    def create(self, name: str, size_bytes: int, tags: Sequence[str]) -> None:
+        """Create and tag in one transaction: there is no moment at which the volume exists and is not known as ours."""
+        labels = [argument for tag in tags for argument in ("--addtag", tag)]
+        # What an earlier volume left at the same place (a file system, a partition table) must not show up in the new one.
+        self._change(
+            "lvcreate",
+            "--yes",
+            "--wipesignatures",
+            "y",
+            "--zero",
+            "y",
+            *labels,
+            "-L",
+            f"{size_bytes}b",
+            "-n",
+            name,
+            self.name,
+        )
+
+    def extend(self, name: str, size_bytes: int) -> None:
+        self._change("lvextend", "--yes", "-L", f"{size_bytes}b", self._path(name))
+
+    def remove(self, name: str) -> None:
+        self._change("lvremove", "--yes", self._path(name))
+
+    def activate(self, names: Sequence[str]) -> None:
+        self._change("lvchange", "--activate", "y", *map(self._path, names))
+
+    def tag(self, names: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Change the same tags of several logical volumes in one command."""
+        labels = [argument for tag in add for argument in ("--addtag", tag)]
+        labels += [argument for tag in remove for argument in ("--deltag", tag)]
+        self._change("lvchange", *labels, *map(self._path, names))
+
+    def _path(self, name: str) -> str:
+        return f"{self.name}/{name}"
+
+    def _report(self, program: str, rows: str, fields: str) -> list[dict[str, str]]:
+        finished = commands.run([program, *REPORT, "-o", fields, self.name], self._deadline)
+        if not finished.succeeded:
+            raise self._error(finished)
+        report: dict[str, Any] = json.loads(finished.stdout)
+        found: list[dict[str, str]] = report["report"][0][rows]
+        return found
+
+    def _change(self, *argv: str) -> None:
+        finished = commands.run(argv, self._deadline)
+        if not finished.succeeded:
+            raise self._error(finished)
+
+    def _error(self, finished: commands.Finished) -> StorageError:
+        if finished.status is None:
+            return StorageError(
+                "deadline_exceeded", f"{finished.complaint}; the same call again completes what it began."
+            )
+        if f'Volume group "{self.name}" not found' in finished.stderr:
+            return StorageError(
+                "not_found",
+                f"This controller has no volume group {self.name}; create or activate it.",
+                field="volume_group",
+            )
+        if "insufficient free space" in finished.stderr or "Insufficient free extents" in finished.stderr:
+            return StorageError("resource_exhausted", f"Volume group {self.name} is full: {finished.complaint}.")
+        if "in use" in finished.stderr:
+            return StorageError(
+                "failed_precondition", f"{finished.complaint}. Something on the controller itself uses it."
+            )
+        return StorageError("unavailable", f"LVM failed: {finished.complaint}.")
+
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-")
+
+
+def _device(group_uuid: str, volume_uuid: str) -> str:
+    """The device by the UUIDs: unlike /dev/GROUP/NAME it never names another logical volume, whatever is renamed or made anew."""
+    return "/dev/disk/by-id/dm-uuid-LVM-" + (group_uuid + volume_uuid).replace("-", "")

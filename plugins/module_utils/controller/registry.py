@@ -1,0 +1,34 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which volume_driver is which backend."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+DRIVERS = {"lvm": LvmBackend.from_section}
+
+
+def open_backend(path: str, name: Optional[str], deadline: Deadline) -> Backend:
+    """The backend of this name, or the only enabled one.
+
+    Args:
+        path: of the configuration.
+        name: of the backend; None where there is but one.
+        deadline: by when everything that is asked of it must have ended.
+    """
+    section = config.enabled(path, name)
+    if section.driver not in DRIVERS:
+        candidates = rules.near(section.driver, DRIVERS)
+        raise section.error(
+            "volume_driver",
+            f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}",
+            candidates=candidates,
+        )
+    return DRIVERS[section.driver](section, deadline)

@@ -1,0 +1,204 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract of the controller's side, for every backend: who may hold a volume, and what a repeat or a conflict gets.
+
+Modelled on ControllerPublishVolume and ControllerUnpublishVolume of the CSI specification. Every function here is pure: it
+takes what was read, and gives what is to be, or raises the failure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Optional
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Inventory, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+
+# What a host may be called, in any backend's records.
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
+HOST_FORM = "the host's name, of letters, digits and _ . -"
+UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4, "PiB": 1024**5}
+
+
+def near(name: str, names: Iterable[str]) -> list[str]:
+    """The names that I(name) may have been meant to be."""
+    return difflib.get_close_matches(name, list(names), n=3)
+
+
+def find(inventory: Inventory, name: str, backend: str) -> Volume:
+    """The volume of this name."""
+    if name in inventory.volumes:
+        return inventory.volumes[name]
+    if name in inventory.strangers:
+        raise StorageError("not_found", inventory.strangers[name])
+    candidates = near(name, inventory.volumes)
+    hint = f" Did you mean {' or '.join(candidates)}?" if candidates else ""
+    raise StorageError("not_found", f"Backend {backend} has no volume {name}.{hint}", candidates=candidates)
+
+
+def connected(volume: Volume, holder: Holder, shared: bool, volumes: Iterable[Volume]) -> Volume:
+    """The volume as it is to be once I(holder) holds it.
+
+    Args:
+        volume: as it is.
+        holder: the host to connect.
+        shared: whether other hosts may hold it too.
+        volumes: every volume of the backend, because an initiator belongs to one host in all of them.
+    """
+    _refuse_deleting(volume)
+    _refuse_two_hosts_with_one_identity(holder, volumes)
+    present = volume.holder(holder.host)
+    if present:
+        _refuse_difference(volume, present, holder)
+    others = [host for host in volume.hosts if host != holder.host]
+    if others and not shared:
+        raise StorageError("failed_precondition", _held_message(volume, present is not None, others), holders=others)
+    return replace(volume, holders=volume.holders if present else (*volume.holders, holder), shared=shared)
+
+
+def released(volume: Volume, host: Optional[str]) -> Volume:
+    """The volume as it is to be once I(host), or with None every host, has released it."""
+    holders = tuple(holder for holder in volume.holders if host is not None and holder.host != host)
+    return replace(volume, holders=holders, shared=volume.shared and bool(holders))
+
+
+def cut_nobody_off(volume: Volume, sessions: Mapping[str, list[str]], fenced: bool) -> None:
+    """Refuse a change that would take the volume away from a host that uses it.
+
+    Args:
+        volume: as it is to be.
+        sessions: the initiators that use it at this moment, with their addresses.
+        fenced: whether somebody vouches that those hosts are dead.
+    """
+    staying = {holder.initiator for holder in volume.holders}
+    live = {initiator: addresses for initiator, addresses in sessions.items() if initiator not in staying}
+    if not live or fenced:
+        return
+    described = ", ".join(
+        f"{initiator} ({', '.join(addresses) or 'address unknown'})" for initiator, addresses in live.items()
+    )
+    raise StorageError(
+        "failed_precondition",
+        f"Volume {volume.name} is still in use: there is a live session of {described}. Detach it on the host first, "
+        "or say fenced if that host is certainly dead.",
+        initiators=sorted(live),
+    )
+
+
+def names(given: Iterable[str]) -> list[str]:
+    """Names of volumes, each once, in the order given."""
+    stripped = [name.strip() for name in given]
+    if not stripped or "" in stripped:
+        raise invalid("volumes", "names of volumes, as a list or as a,b", ",".join(stripped))
+    return list(dict.fromkeys(stripped))
+
+
+def connector_host(connector: Mapping[str, Any]) -> str:
+    """The host's name in a connector."""
+    host = connector.get("host")
+    if not isinstance(host, str) or not HOST.fullmatch(host):
+        raise invalid("connector.host", HOST_FORM, host)
+    return host
+
+
+def connector_multipath(connector: Mapping[str, Any]) -> bool:
+    """Whether the host of a connector uses multipath; templates make strings of booleans."""
+    try:
+        return bool(boolean(connector.get("multipath") or False))
+    except TypeError:
+        raise invalid("connector.multipath", "true or false", connector.get("multipath")) from None
+
+
+def size_in_bytes(text: str) -> int:
+    """A size such as C(10GiB), or a number of bytes."""
+    matched = re.fullmatch(r"([1-9][0-9]*) ?([KMGTP]iB)?", text.strip())
+    if not matched:
+        raise invalid("size", f"bytes, or a whole number of {', '.join(UNITS)}, such as 10GiB", text)
+    number, unit = matched.groups()
+    return int(number) * UNITS.get(unit, 1)
+
+
+def resized(volume: Volume, size_bytes: int) -> Volume:
+    """The volume as it is to be with I(size_bytes), which the backend has rounded."""
+    _refuse_deleting(volume)
+    if size_bytes < volume.size_bytes:
+        raise StorageError(
+            "invalid_argument",
+            f"size is {size_bytes} bytes, but volume {volume.name} has {volume.size_bytes}; a volume can only grow.",
+            field="size",
+        )
+    return replace(volume, size_bytes=size_bytes)
+
+
+def require_room(volume: str, wanted_bytes: int, free_bytes: int, backend: str) -> None:
+    """Refuse what does not fit into the backend."""
+    if wanted_bytes > free_bytes:
+        raise StorageError(
+            "resource_exhausted",
+            f"Backend {backend} has {free_bytes} bytes free, and volume {volume} needs {wanted_bytes} more.",
+            free_bytes=free_bytes,
+            wanted_bytes=wanted_bytes,
+        )
+
+
+def require_unheld(volume: Volume) -> None:
+    """Refuse to delete what a host holds."""
+    if volume.holders:
+        raise StorageError(
+            "failed_precondition",
+            f"Volume {volume.name} is connected to {', '.join(volume.hosts)}; detach and disconnect it there before deleting it.",
+            holders=volume.hosts,
+        )
+
+
+def _refuse_deleting(volume: Volume) -> None:
+    if volume.deleting:
+        raise StorageError(
+            "failed_precondition",
+            f"The deletion of volume {volume.name} has begun, and its data is no longer whole. Delete it to the end "
+            "(state: absent), then create it anew.",
+        )
+
+
+def _refuse_two_hosts_with_one_identity(holder: Holder, volumes: Iterable[Volume]) -> None:
+    for volume in volumes:
+        for other in volume.holders:
+            if other.initiator == holder.initiator and other.host != holder.host:
+                raise StorageError(
+                    "failed_precondition",
+                    f"Two hosts with one identity: {holder.host} connects as {holder.initiator}, and so does {other.host}, which "
+                    f"holds volume {volume.name}. Give one of them an initiator name of its own.",
+                    holders=[other.host],
+                    field="connector.initiator",
+                )
+
+
+def _refuse_difference(volume: Volume, present: Holder, wanted: Holder) -> None:
+    differing = [name for name in ("initiator", "multipath") if getattr(present, name) != getattr(wanted, name)]
+    if differing:
+        described = " and ".join(f"{name} {getattr(present, name)}, not {getattr(wanted, name)}" for name in differing)
+        raise StorageError(
+            "already_exists",
+            f"Volume {volume.name} is connected to {present.host} already, with {described}. Detach and disconnect it there "
+            "before connecting it in another way.",
+            holders=[present.host],
+            field=f"connector.{differing[0]}",
+        )
+
+
+def _held_message(volume: Volume, is_holder: bool, others: list[str]) -> str:
+    if is_holder:
+        return (
+            f"Volume {volume.name} is shared with {', '.join(others)}; it can go back to one host (shared: false) only after "
+            "they have released it."
+        )
+    return (
+        f"Volume {volume.name} is held by {', '.join(others)}. Release it there first, or say shared if every host that uses it "
+        "can deal with that."
+    )

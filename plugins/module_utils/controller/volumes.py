@@ -1,0 +1,197 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module volume does: read, decide, act, read again."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend, Failures, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+# For a step under the backend's lock, waiting for it included. Clearing a volume, which may take hours, is none.
+STEP_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to become of one volume: as it is (None: there is none), and as it is to be (None: it is to go)."""
+
+    name: str
+    before: Optional[Volume]
+    after: Optional[Volume]
+
+    @property
+    def changes(self) -> bool:
+        return self.before != self.after
+
+
+def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Create, grow or delete volumes.
+
+    Returns:
+        C(volumes), one for each that did not fail; see results.batch_result.
+    """
+    names = rules.names(params["volumes"])
+    size_bytes = None if params["size"] is None else rules.size_in_bytes(params["size"])
+    present = params["state"] == "present"
+
+    def opened() -> Backend:
+        return open_backend(params["config"], params["backend"], Deadline(STEP_SECONDS))
+
+    def decided(backend: Backend) -> tuple[list[Decision], Failures]:
+        return _to_be_present(backend, names, size_bytes) if present else _to_be_absent(backend, names)
+
+    backend = opened()
+    decisions, failures = decided(backend)
+    if not check_mode and any(decision.changes for decision in decisions):
+        with _locked(backend, names):
+            decisions, failures = decided(backend)
+            step = _make if present else _begin_deletion
+            decisions = _each(lambda decision: step(backend, decision), decisions, failures)
+        if not present:
+            decisions = _each(lambda decision: _finish_deletion(opened, decision), decisions, failures)
+    return _result(names, decisions, failures, backend.name)
+
+
+def _to_be_present(backend: Backend, names: list[str], size_bytes: Optional[int]) -> tuple[list[Decision], Failures]:
+    inventory = backend.inventory()
+    rounded = None if size_bytes is None else backend.rounded(size_bytes)
+    decisions: list[Decision] = []
+    failures: Failures = {}
+    for name in names:
+        before = inventory.volumes.get(name)
+        try:
+            if before:
+                after = rules.resized(before, before.size_bytes if rounded is None else rounded)
+            elif name in inventory.strangers:
+                raise StorageError("already_exists", inventory.strangers[name])
+            else:
+                backend.check_name(name)
+                if rounded is None:
+                    raise invalid("size", f"a size such as 10GiB, because there is no volume {name} yet")
+                after = Volume(name, id="", size_bytes=rounded, backend=backend.name)
+            decisions.append(Decision(name, before, after))
+        except StorageError as error:
+            failures[name] = error
+    return _each(_room_in(backend), decisions, failures), failures
+
+
+def _room_in(backend: Backend) -> Callable[[Decision], Decision]:
+    """A check of one volume after the other against what the ones before it leave free."""
+    free: Optional[int] = None
+
+    def check(decision: Decision) -> Decision:
+        nonlocal free
+        if decision.changes and decision.after:
+            free = backend.free_bytes() if free is None else free
+            wanted = decision.after.size_bytes - (decision.before.size_bytes if decision.before else 0)
+            rules.require_room(decision.name, wanted, free, backend.name)
+            free -= wanted
+        return decision
+
+    return check
+
+
+def _to_be_absent(backend: Backend, names: list[str]) -> tuple[list[Decision], Failures]:
+    inventory = backend.inventory()
+    decisions: list[Decision] = []
+    failures: Failures = {}
+    for name in names:
+        before = inventory.volumes.get(name)
+        try:
+            if name in inventory.strangers:
+                raise StorageError("not_found", inventory.strangers[name])
+            if before:
+                rules.require_unheld(before)
+                rules.cut_nobody_off(before, backend.sessions(before), fenced=False)
+            decisions.append(Decision(name, before, None))
+        except StorageError as error:
+            failures[name] = error
+    return decisions, failures
+
+
+def _make(backend: Backend, decision: Decision) -> Decision:
+    if decision.changes and decision.after:
+        if decision.before:
+            backend.grow(decision.before, decision.after.size_bytes)
+        else:
+            backend.create(decision.name, decision.after.size_bytes)
+    return replace(decision, after=backend.inventory().volumes.get(decision.name)) if decision.changes else decision
+
+
+def _begin_deletion(backend: Backend, decision: Decision) -> Decision:
+    if decision.before:
+        if backend.export(decision.before):
+            # What a call that was killed left of an export would keep the volume in use.
+            failures = backend.disconnect([(decision.before, decision.before)])
+            if failures:
+                raise failures[decision.name]
+        backend.begin_deletion(decision.before)
+    return decision
+
+
+def _finish_deletion(opened: Callable[[], Backend], decision: Decision) -> Decision:
+    """Clear and remove a volume. Others may use the backend during the long part, and may delete the same volume."""
+    if not decision.before:
+        return decision
+    patience = Deadline(STEP_SECONDS)
+    with exclusive(f"delete-{decision.before.id}", f"deleting volume {decision.name}", patience):
+        backend = opened()
+        if _still_there(backend, decision.before):
+            backend.clear(decision.before)
+            backend = opened()
+            with _locked(backend, [decision.name]):
+                if _still_there(backend, decision.before):
+                    backend.delete(decision.before)
+    return decision
+
+
+def _still_there(backend: Backend, volume: Volume) -> bool:
+    """Whether the volume exists: not another one that was given its name meanwhile."""
+    found = backend.inventory().volumes.get(volume.name)
+    return found is not None and found.id == volume.id
+
+
+def _locked(backend: Backend, names: list[str]) -> AbstractContextManager[None]:
+    return exclusive(f"backend-{backend.name}", f"changing volume {', '.join(names)}", Deadline(STEP_SECONDS))
+
+
+def _each(step: Callable[[Decision], Decision], decisions: list[Decision], failures: Failures) -> list[Decision]:
+    """The step for every volume; one that fails does not stop the others."""
+    done = []
+    for decision in decisions:
+        try:
+            done.append(step(decision))
+        except StorageError as error:
+            failures[decision.name] = error
+    return done
+
+
+def _result(names: list[str], decisions: list[Decision], failures: Failures, backend: str) -> dict[str, Any]:
+    decided = {decision.name: decision for decision in decisions}
+    outcomes = []
+    for name in names:
+        if name in failures:
+            outcomes.append(Outcome(name, error=failures[name]))
+            continue
+        decision = decided[name]
+        volume = decision.after or decision.before
+        nothing = {"name": name, "id": None, "size_bytes": None, "backend": backend, "wwn": None}
+        outcomes.append(
+            Outcome(
+                name,
+                result=volume.as_dict() if volume else nothing,
+                changed=decision.changes,
+                before=decision.before.as_dict() if decision.before else {},
+                after=decision.after.as_dict() if decision.after else {},
+            )
+        )
+    return batch_result("volumes", outcomes)

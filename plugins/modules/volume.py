@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: volume
+short_description: Create, grow and delete volumes of a storage controller
+version_added: 0.1.0
+author:
+  - brickwork.storage contributors (@brickwork)
+description:
+  - Creates, grows and deletes volumes on the machine that runs the module, which is the storage controller.
+  - The built-in backend C(lvm) makes every volume a logical volume, named like it and tagged as its own. Logical volumes without that
+    tag are never exported, grown or deleted.
+options:
+  size:
+    description:
+      - The size of the volumes, in bytes or as a whole number of C(KiB), C(MiB), C(GiB), C(TiB) or C(PiB), such as V(10GiB).
+        The backend may round it up.
+      - A smaller volume grows to it. A volume never shrinks.
+      - Needed to create volumes. If left out, volumes that exist keep their size.
+    type: str
+  state:
+    description:
+      - V(present) creates the volumes, or grows them to O(size). The hosts that a volume is attached to see its new size after they
+        have rescanned it.
+      - V(absent) deletes the volumes. A volume that is connected to a host is not deleted. Before the space is given back, it
+        is overwritten with zeros, unless the backend's option C(volume_clear) is C(none).
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - brickwork.storage.attributes
+  - brickwork.storage.controller
+seealso:
+  - module: brickwork.storage.volume_connection
+"""
+
+EXAMPLES = r"""
+- name: Create a volume
+  brickwork.storage.volume:
+    volumes: db-data
+    size: 10GiB
+
+- name: Create two volumes of a named backend, or grow them
+  brickwork.storage.volume:
+    volumes: [db-data, db-log]
+    size: 20GiB
+    backend: lvm
+
+- name: Delete a volume
+  brickwork.storage.volume:
+    volumes: db-data
+    state: absent
+"""
+
+RETURN = r"""
+volumes:
+  description: The volumes that did not fail, in the order given.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The volume's name.
+      returned: always
+      type: str
+      sample: db-data
+    id:
+      description: The volume's id; null if it does not exist, or not yet.
+      returned: always
+      type: str
+      sample: 5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a
+    size_bytes:
+      description: The volume's size; null if it does not exist.
+      returned: always
+      type: int
+      sample: 10737418240
+    backend:
+      description: The backend that holds it.
+      returned: always
+      type: str
+      sample: lvm
+    wwn:
+      description: The WWN that hosts see it under; null where the backend cannot know.
+      returned: always
+      type: str
+      sample: 360014055f0c1c5e4a3b4d379d0a0f7a5
+changed_volumes:
+  description: The names of the volumes that this call changed.
+  returned: always
+  type: list
+  elements: str
+error_code:
+  description: What kind of failure it is; of several volumes the worst one's.
+  returned: failure
+  type: str
+  sample: resource_exhausted
+errors:
+  description: The failures, one for each volume that failed, with its C(msg), C(error_code) and C(volume).
+  returned: failure of a volume
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.volumes import work
+from ansible_collections.brickwork.storage.plugins.module_utils.module import StorageModule, run
+
+
+def main() -> None:
+    module = StorageModule(
+        argument_spec={
+            "volumes": {"type": "list", "elements": "str", "required": True},
+            "size": {"type": "str"},
+            "backend": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "config": {"type": "path", "default": "/etc/brickwork/backends.conf"},
+        }
+    )
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()
