@@ -1,6 +1,3 @@
-# The lab's machines and its network need root.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
-
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full lint sanity unit molecule bench lab lab-down docs bootstrap
 
@@ -8,7 +5,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: bootstrap ## See the main job happen on real machines: create, attach, move, detach, delete
-	@tests/demo
+	@tests/demo/run
 
 test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
 	@tests/run
@@ -27,10 +24,10 @@ bench: bootstrap ## The benchmarks, on the lab
 	@tests/bench
 
 lab: bootstrap ## Boot the lab: a controller and two hosts on two storage networks
-	@$(AS_ROOT) .venv/bin/python tests/lab up
+	@.venv/bin/python tests/lab up
 
 lab-down: bootstrap ## Take the lab down
-	@$(AS_ROOT) .venv/bin/python tests/lab down
+	@.venv/bin/python tests/lab down
 
 docs: bootstrap ## Build the documentation into build/docs
 	@docs/build

@@ -94,14 +94,6 @@ def run(
     return Outcome(status, "".join(lines))
 
 
-def as_root(argv: Sequence[str]) -> list[str]:
-    """Return a command that runs as root with the environment of every test."""
-    if os.geteuid() == 0:
-        return list(argv)
-    wanted = [f"{name}={value}" for name, value in environment().items() if name.startswith(("ANSIBLE_", "PATH"))]
-    return ["sudo", "env", *wanted, *argv]
-
-
 def say(message: str) -> None:
     """Print a line of the runner's own."""
     print(message, flush=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from .command import BUILD, ROOT, as_root, environment, say
+from .command import BUILD, ROOT, environment, say
 
 LIMIT = 1800
 
@@ -21,7 +21,7 @@ class Lab:
         say(f"booting the lab in the background; its log is {self._log.relative_to(ROOT)}")
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                as_root([sys.executable, "tests/lab", "up"]),
+                [sys.executable, "tests/lab", "up"],
                 cwd=ROOT,
                 env=environment(),
                 stdin=subprocess.DEVNULL,
