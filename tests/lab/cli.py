@@ -1,0 +1,91 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import plan
+from .errors import LabError
+from .lab import Lab
+from .say import say
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    if os.geteuid() != 0:
+        # The namespace and its taps need root.
+        os.execvp("sudo", ["sudo", "-E", sys.executable, sys.argv[0], *arguments])  # noqa: S606,S607
+    lab = Lab(Path(__file__).resolve().parents[2])
+    try:
+        return _run(lab, options)
+    except LabError as error:
+        say(str(error))
+        return 1
+
+
+def _run(lab: Lab, options: argparse.Namespace) -> int:
+    match options.command:
+        case "up":
+            lab.up(options.hosts)
+        case "down":
+            lab.down()
+        case "status":
+            return _status(lab)
+        case "ssh":
+            return lab.ssh(options.host, options.remote)
+        case "reboot":
+            lab.reboot(options.host)
+        case "kill":
+            lab.kill(options.host)
+        case "cut":
+            lab.cut(options.host, options.network)
+        case "heal":
+            lab.heal(options.host, options.network)
+        case "log":
+            sys.stdout.write(lab.log(options.host).read_text(errors="replace"))
+    return 0
+
+
+def _status(lab: Lab) -> int:
+    rows = lab.status()
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    for row in [dict(zip(widths, widths, strict=True)), *rows]:
+        print("  ".join(value.ljust(widths[name]) for name, value in row.items()).rstrip())
+    return 0 if all(row["state"] == "running" for row in rows) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests/lab", description="Real machines to run the collection on.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start the lab, or what is missing of it")
+    up.add_argument("--hosts", type=int, default=2, help="how many hosts beside the controller (default: 2)")
+    commands.add_parser("down", help="end the lab and remove all that it left")
+    commands.add_parser("status", help="show the machines; exit 1 if one of them is off")
+    for name, help_ in (
+        ("ssh", "run a command on a machine, or a shell"),
+        ("reboot", "shut a machine down cleanly and start it again"),
+        ("kill", "take a machine's power away; `up` starts it again"),
+        ("cut", "cut a machine off from a storage network"),
+        ("heal", "end a cut"),
+        ("log", "print a machine's console"),
+    ):
+        command = commands.add_parser(name, help=help_)
+        command.add_argument("host", metavar="HOST")
+        if name == "ssh":
+            command.add_argument(
+                "remote",
+                nargs=argparse.REMAINDER,
+                metavar="COMMAND",
+                help="one argument is for the machine's shell; several are passed as they are",
+            )
+        if name in ("cut", "heal"):
+            command.add_argument("network", metavar="NETWORK", choices=plan.STORAGE_NETWORKS)
+    return parser

@@ -1,0 +1,259 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The root file system of all machines: built once from Debian's packages, kept in a cache outside the repository.
+
+An image is a directory of the cache, named by a hash of all it was made from. It is made under another name and
+renamed when it is complete, and never changed afterwards: machines write to copy-on-write files of their own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import LabError
+from .say import say, timed
+
+SUITE = "trixie"
+SIZE = "24G"  # sparse: what a machine may write at most, the controller's volume group included
+KEEP = 2  # images that nobody uses and that stay, for who changes between two branches
+
+_HERE = Path(__file__).resolve().parent
+_OVERLAY = _HERE / "rootfs"
+_PACKAGES = _HERE / "rootfs-packages.txt"
+
+# Files that nobody reads in the lab: a third of what a package brings.
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+
+# What a machine that lives for an hour has no use for: each costs boot time, or runs at a bad moment.
+_MASKED_UNITS = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "ldconfig.service",
+    "nvmefc-boot-connections.service",
+    "serial-getty@.service",
+    "sshd-keygen.service",
+    "systemd-firstboot.service",
+    "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service",
+    "systemd-pstore.service",
+    "systemd-update-done.service",
+    "uuidd.socket",
+    "xfs_scrub_all.timer",
+)
+_ENABLED_UNITS = ("systemd-networkd.service", "systemd-networkd-wait-online.service", "iscsid.service")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a hypervisor adds to the root file system."""
+
+    name: str
+    version: str
+    packages: tuple[str, ...] = ()
+    modules: Path | None = None
+    program: Path | None = None
+    preload: Path | None = None  # C source of a library that the program needs
+
+
+@dataclass(frozen=True)
+class Image:
+    directory: Path
+
+    @property
+    def root(self) -> Path:
+        return self.directory / "root.img"
+
+    @property
+    def kernel(self) -> Path:
+        return self.directory / "kernel"
+
+    @property
+    def preload(self) -> Path:
+        return self.directory / "preload.so"
+
+
+def cache_directory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "brickwork-lab"
+
+
+def packages() -> list[str]:
+    return [line for line in _PACKAGES.read_text().split("\n") if line and not line.startswith("#")]
+
+
+def key(kernel: Kernel, overlay: Path = _OVERLAY) -> str:
+    """A hash of everything that decides what is in the image; this file is the recipe."""
+    digest = hashlib.sha256()
+
+    def add(*parts: object) -> None:
+        digest.update("\0".join(map(str, parts)).encode() + b"\0\0")
+
+    add("recipe", hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
+    add("packages", *packages())
+    add("kernel", kernel.name, kernel.version, *kernel.packages)
+    if kernel.preload:
+        add("preload", kernel.preload.read_text())
+    for path in sorted(overlay.rglob("*")):
+        if path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            add("file", path.relative_to(overlay), bool(path.stat().st_mode & 0o100), content)
+    return f"{kernel.name}-{digest.hexdigest()[:16]}"
+
+
+def get(kernel: Kernel) -> Image:
+    """The image for this kernel, built now if it is not in the cache."""
+    cache = cache_directory()
+    name = key(kernel)
+    image = Image(cache / name)
+    with _locked(cache):
+        if not image.directory.exists():
+            for leftover in cache.glob("building-*"):
+                shutil.rmtree(leftover)
+            building = cache / f"building-{name}"
+            with timed(f"building the machines' image {image.directory} (about 2 minutes, once)"):
+                _build(Image(building), kernel)
+            building.rename(image.directory)
+        os.utime(image.directory)
+        _prune(cache, image)
+    return image
+
+
+def use(image: Image, lab: str, state: Path) -> None:
+    """Note that a lab's machines run on this image, so that no other checkout removes it."""
+    link = image.directory / "used-by" / lab
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(state)
+
+
+def release(lab: str) -> None:
+    for link in cache_directory().glob(f"*/used-by/{lab}"):
+        link.unlink()
+
+
+def disposable(images: Iterable[tuple[float, bool, Path]], current: Path, keep: int = KEEP) -> list[Path]:
+    """Which of these images (time of last use, in use, directory) to remove."""
+    idle = sorted((when, path) for when, used, path in images if not used and path != current)
+    return [path for _when, path in idle[: max(0, len(idle) - keep)]]
+
+
+def _prune(cache: Path, current: Image) -> None:
+    images = [
+        (path.stat().st_mtime, any(link.exists() for link in path.glob("used-by/*")), path)
+        for path in cache.iterdir()
+        if path.is_dir() and not path.name.startswith("building-")
+    ]
+    for path in disposable(images, current.directory):
+        say(f"removing the unused image {path}")
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another lab is building an image; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(image: Image, kernel: Kernel) -> None:
+    root = image.directory / "root"
+    image.directory.mkdir()
+    apt = image.directory / "apt.conf"
+    apt.write_text(_apt_settings())
+    _bootstrap(root, apt, [*packages(), *kernel.packages])
+    apt.unlink()
+    _add_kernel(root, image, kernel)
+    shutil.copytree(_OVERLAY, root, symlinks=True, dirs_exist_ok=True)
+    _settle(root)
+    # metadata_csum_seed: so that a machine can change the file system's UUID while it is mounted.
+    _run("mkfs.ext4", "-q", "-d", root, "-L", "lab-root", "-N", "200000", "-m", "0", "-O", "metadata_csum_seed",
+         "-E", "lazy_itable_init=0,lazy_journal_init=0", image.root, SIZE)  # fmt: skip
+    shutil.rmtree(root)
+
+
+def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
+    log = root.parent / "build.log"
+    options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+    command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--components=main",
+               f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", SUITE, str(root), _mirror()]  # fmt: skip
+    # In a process namespace that ends with this process, so that a crash leaves no mmdebstrap behind.
+    guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    with log.open("w") as output:
+        done = subprocess.run([*guard, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    if done.returncode:
+        last = "\n".join(log.read_text().splitlines()[-15:])
+        raise LabError(f"mmdebstrap could not build Debian {SUITE}; its last lines:\n{last}")
+
+
+def _mirror() -> str:
+    """Where this machine's own apt gets Debian from."""
+    done = _run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
+    for line in done.splitlines():
+        origin, label, uri = line.split("|")
+        if (origin, label) == ("Debian", "Debian"):
+            return uri
+    raise LabError("apt knows no Debian mirror: configure one in /etc/apt and run `apt-get update`")
+
+
+def _apt_settings() -> str:
+    """This machine's ways to reach the mirror (proxies, certificates, checks), as an apt.conf."""
+    lines = _run("apt-config", "dump", "Acquire").splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.startswith(("Acquire::IndexTargets", "Acquire::Changelogs")))
+
+
+def _add_kernel(root: Path, image: Image, kernel: Kernel) -> None:
+    if kernel.modules:
+        shutil.copytree(kernel.modules, root / "usr/lib/modules" / kernel.version, symlinks=True)
+    if kernel.program:
+        shutil.copy2(kernel.program, image.kernel)
+    if kernel.preload:
+        _run("gcc", "-O2", "-shared", "-fPIC", "-o", image.preload, kernel.preload)
+    _run("depmod", "-b", root, kernel.version)
+
+
+def _settle(root: Path) -> None:
+    """Turn a freshly installed Debian into what each machine starts from."""
+    systemctl = ("systemctl", f"--root={root}")
+    _run(*systemctl, "mask", "--quiet", *_MASKED_UNITS)
+    _run(*systemctl, "enable", "--quiet", *_ENABLED_UNITS)
+    # These belong to one machine each, and come from its seed.
+    for path in ("etc/machine-id", "etc/hostname", "etc/iscsi/initiatorname.iscsi", "etc/nvme/hostnqn", "etc/nvme/hostid"):
+        (root / path).unlink(missing_ok=True)
+    # Only comments, and enough to have a service look for NVMe controllers at each boot.
+    (root / "etc/nvme/discovery.conf").unlink()
+    # LIO keeps its state in these, and complains about a first start without them.
+    for path in ("etc/target", "etc/rtslib-fb-target"):
+        (root / path).mkdir()
+    (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink()
+    for host_key in root.glob("etc/ssh/ssh_host_*"):
+        host_key.unlink()
+    # systemd sees that nothing in /usr changed since, and leaves its updates at boot alone.
+    for path in ("etc/.updated", "var/.updated"):
+        (root / path).touch()
+
+
+def _run(*command: str | Path) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise LabError(f"`{' '.join(map(str, command))}` failed: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,332 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab of one checkout: what the commands do, in terms of the other modules."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import image, inventory, plan, processes, seed, uml
+from .errors import LabError
+from .network import Network
+from .say import say, timed
+
+RUN = Path("/run/brickwork-lab")
+MEMORY = 1024  # MiB for each machine; it takes what it uses, about 150 when idle
+
+_SECONDS_TO_BOOT = 300  # on a computer that is three times slower than usual
+_SECONDS_TO_POWER_OFF = 90
+_LINES_OF_LOG = 15
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was decided when the lab was made, kept while it exists."""
+
+    hypervisor: str
+    hosts: int
+    image: str
+
+
+class Lab:
+    def __init__(self, checkout: Path) -> None:
+        self.checkout = checkout
+        self.id = plan.lab_id(checkout)
+        self.state = checkout / ".lab"
+        # Sockets live here: their paths must be short, and a checkout's may be long.
+        self.run = RUN / self.id
+        self.network = Network(plan.namespace(self.id))
+
+    # What the commands do
+
+    def up(self, hosts: int) -> None:
+        with self._locked():
+            remove_abandoned()
+            settings = self._settings(hosts)
+            machines = plan.machines(settings.hosts)
+            self.run.mkdir(parents=True, exist_ok=True)
+            self._link_checkout()
+            self.network.create(machines)
+            self._write_ssh(machines)
+            missing = [machine for machine in machines if not self._is_running(machine)]
+            if not missing:
+                say(f"up already: {', '.join(machine.name for machine in machines)}")
+            else:
+                with timed(f"starting {', '.join(machine.name for machine in missing)} ({settings.hypervisor})"):
+                    for machine in missing:
+                        self._start(machine, settings, machines)
+                    self._wait(missing)
+            self._write_for_ansible(machines)
+
+    def down(self) -> None:
+        with self._locked():
+            dismantle(self.id)
+            for path in self.state.iterdir():
+                if path.suffix != ".log" and path.name != "lock":
+                    path.unlink()
+        say("down")
+
+    def reboot(self, name: str) -> None:
+        with self._locked():
+            settings, machine = self._known(), self.machine(name)
+            with timed(f"rebooting {name}"):
+                self._power_off(machine)
+                self._start(machine, settings, self.machines())
+                self._wait([machine])
+
+    def kill(self, name: str) -> None:
+        with self._locked():
+            machine = self.machine(name)
+            processes.stop(self.network, self._mark(machine))
+            self._forget_connections()
+        say(f"{name} lost its power; `up` starts it again on its disk")
+
+    def cut(self, name: str, network: str) -> None:
+        self.network.set_path(self.machine(name).on(network), up=False)
+        say(f"{name} is cut off from network {network}")
+
+    def heal(self, name: str, network: str) -> None:
+        self.network.set_path(self.machine(name).on(network), up=True)
+        say(f"{name} is on network {network} again")
+
+    def status(self) -> list[dict[str, str]]:
+        return [
+            {
+                "machine": machine.name,
+                "state": "running" if self._is_running(machine) else "off",
+                "management": machine.address,
+                **{
+                    f"network {network}": machine.on(network).address
+                    + ("" if self.network.is_up(machine.on(network)) else " (cut)")
+                    for network in plan.STORAGE_NETWORKS
+                },
+            }
+            for machine in self.machines()
+        ]
+
+    def ssh(self, name: str, command: Sequence[str]) -> int:
+        """Run a command on a machine, or a shell; its exit status."""
+        ssh = ["ssh", "-F", str(self.state / "ssh_config"), self.machine(name).name]
+        return subprocess.run(self.network.enter([*ssh, *remote_command(command)])).returncode
+
+    def log(self, name: str) -> Path:
+        path = self.state / f"{name}.log"
+        if not path.exists():
+            raise LabError(f"{name} has no console log: it was never started")
+        return path
+
+    def machines(self) -> tuple[plan.Machine, ...]:
+        return plan.machines(self._known().hosts)
+
+    def machine(self, name: str) -> plan.Machine:
+        for machine in self.machines():
+            if machine.name == name:
+                return machine
+        names = ", ".join(machine.name for machine in self.machines())
+        raise LabError(f"there is no machine {name} in this lab; it has {names}")
+
+    # Deciding what the lab is made of
+
+    def _settings(self, hosts: int) -> Settings:
+        """Those of the lab that is there, with more hosts if asked for; else new ones on a clean ground."""
+        found = self._found()
+        kernel = uml.kernel()
+        if found:
+            current = Path(found.image).name == image.key(kernel)
+            alive = any(self._is_running(machine) for machine in plan.machines(found.hosts))
+            if alive or (current and Path(found.image).exists()):
+                if not current:
+                    say("the machines run on an older image; `down` and `up` make new ones")
+                settings = Settings(found.hypervisor, max(hosts, found.hosts), found.image)
+                self._save(settings)
+                return settings
+        dismantle(self.id)
+        self._clear()
+        new = image.get(kernel)
+        image.use(new, self.id, self.state)
+        settings = Settings(kernel.name, hosts, str(new.directory))
+        self._save(settings)
+        return settings
+
+    def _found(self) -> Settings | None:
+        try:
+            return Settings(**json.loads((self.state / "lab.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+    def _known(self) -> Settings:
+        found = self._found()
+        if found is None or not self.network.exists():
+            raise LabError("the lab is down; start it with `up`")
+        return found
+
+    def _save(self, settings: Settings) -> None:
+        write(self.state / "lab.json", json.dumps(asdict(settings)) + "\n")
+
+    def _clear(self) -> None:
+        for path in self.state.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
+    # Machines
+
+    def _mark(self, machine: plan.Machine) -> str:
+        return f"{plan.namespace(self.id)}-{machine.name}"
+
+    def _is_running(self, machine: plan.Machine) -> bool:
+        return processes.is_running(self.network, self._mark(machine))
+
+    def _ready(self, machine: plan.Machine) -> Path:
+        """Exists once the machine has answered: from then on its disk is worth keeping."""
+        return self.state / f"{machine.name}.ready"
+
+    def _start(self, machine: plan.Machine, settings: Settings, machines: Sequence[plan.Machine]) -> None:
+        disk, archive = (self.state / f"{machine.name}.{kind}" for kind in ("disk", "seed"))
+        log = self.state / f"{machine.name}.log"
+        mark = self._mark(machine)
+        processes.stop(self.network, mark)
+        if not self._ready(machine).exists():
+            disk.unlink(missing_ok=True)
+            log.unlink(missing_ok=True)
+            seed.write(archive, machine, seed.files(machine, machines, self._keys()))
+        of = image.Image(Path(settings.image))
+        command = uml.command(machine, mark, MEMORY, of, disk, archive, self.run)
+        processes.start(self.network, command, log, uml.environment(of))
+
+    def _wait(self, machines: Sequence[plan.Machine]) -> None:
+        with ThreadPoolExecutor(len(machines)) as pool:
+            list(pool.map(self._wait_for, machines))
+
+    def _wait_for(self, machine: plan.Machine) -> None:
+        start = time.monotonic()
+        while (answer := self._ask(machine, "systemctl is-system-running --wait")) is None:
+            if not self._is_running(machine):
+                raise LabError(f"{machine.name} ended while it booted; {self._last_lines(machine)}")
+            if time.monotonic() - start > _SECONDS_TO_BOOT:
+                raise LabError(
+                    f"{machine.name} does not answer ssh after {_SECONDS_TO_BOOT} s; {self._last_lines(machine)}"
+                )
+            time.sleep(0.5)
+        say(f"{machine.name}: up after {time.monotonic() - start:.0f} s")
+        if answer != "running":
+            failed = self._ask(machine, "systemctl --failed --plain --no-legend") or ""
+            say(f"{machine.name} is {answer}: {' '.join(line.split()[0] for line in failed.splitlines())}")
+        self._ready(machine).touch()
+
+    def _ask(self, machine: plan.Machine, command: str) -> str | None:
+        """The command's output on the machine, None if the machine does not answer."""
+        ssh = ["ssh", "-F", str(self.state / "ssh_config"), "-o", "ConnectTimeout=2", machine.name, command]
+        done = subprocess.run(self.network.enter(ssh), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return None if done.returncode == 255 else done.stdout.strip()
+
+    def _power_off(self, machine: plan.Machine) -> None:
+        self._ask(machine, "systemctl poweroff")
+        deadline = time.monotonic() + _SECONDS_TO_POWER_OFF
+        while self._is_running(machine):
+            if time.monotonic() > deadline:
+                say(f"{machine.name} does not power off; taking its power away")
+                break
+            time.sleep(0.2)
+        processes.stop(self.network, self._mark(machine))
+        self._forget_connections()
+
+    def _forget_connections(self) -> None:
+        """Have Ansible's next task connect anew, where a kept connection would lead to a machine that is gone."""
+        for socket in (self.run / "cp").glob("*"):
+            subprocess.run(["ssh", "-O", "stop", "-S", socket, "lab"], capture_output=True)
+
+    def _last_lines(self, machine: plan.Machine) -> str:
+        path = self.state / f"{machine.name}.log"
+        lines = path.read_text(errors="replace").splitlines()[-_LINES_OF_LOG:]
+        return "\n".join([f"the last lines of {path}:", *lines])
+
+    # Files
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One command at a time changes this lab."""
+        self.state.mkdir(exist_ok=True)
+        with (self.state / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("waiting for another lab command to finish")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _link_checkout(self) -> None:
+        link = self.run / "checkout"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.checkout)
+
+    def _keys(self) -> dict[str, str]:
+        return {
+            "authorized": (self.state / "key.pub").read_text(),
+            "host": (self.state / "host_key").read_text(),
+            "host_public": (self.state / "host_key.pub").read_text(),
+        }
+
+    def _write_ssh(self, machines: Sequence[plan.Machine]) -> None:
+        for name in ("key", "host_key"):
+            path = self.state / name
+            if not path.with_suffix(".pub").exists():
+                path.unlink(missing_ok=True)
+                subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path], check=True)
+        write(self.state / "known_hosts", inventory.known_hosts(machines, self._keys()["host_public"]))
+        write(self.state / "ssh_config", inventory.ssh_config(machines, self.state))
+
+    def _write_for_ansible(self, machines: Sequence[plan.Machine]) -> None:
+        sockets = self.run / "cp"
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        write(self.state / "inventory.yml", inventory.inventory(machines, self.state, sockets))
+        write(self.state / "run", inventory.run_program(self.checkout, self.network.path), mode=0o755)
+        tree = self.checkout / ".tree/ansible_collections/brickwork/storage"
+        if not tree.is_symlink():
+            tree.parent.mkdir(parents=True, exist_ok=True)
+            tree.symlink_to("../../..")
+        # Started through sudo, the lab still belongs to whoever owns the checkout.
+        owner = self.checkout.stat()
+        for path in [self.state, *self.state.iterdir(), sockets]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def dismantle(lab: str) -> None:
+    """End a lab's processes and remove all it has outside its checkout, whatever state it is in."""
+    network = Network(plan.namespace(lab))
+    processes.stop_all(network)
+    network.remove()
+    shutil.rmtree(RUN / lab, ignore_errors=True)
+    image.release(lab)
+
+
+def remove_abandoned() -> None:
+    """Take down the labs whose checkout is gone: nobody can reach them any more."""
+    for link in RUN.glob("*/checkout"):
+        if not link.exists():
+            say(f"taking down the lab of {link.readlink()}, which does not exist any more")
+            dismantle(link.parent.name)
+
+
+def remote_command(command: Sequence[str]) -> list[str]:
+    """For ssh: one argument is the machine's shell's to interpret, several arrive as they are."""
+    return list(command) if len(command) < 2 else [shlex.join(command)]
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file at once, so that nobody reads half of it."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(text)
+    temporary.chmod(mode)
+    temporary.rename(path)

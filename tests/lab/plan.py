@@ -1,0 +1,91 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names and addresses of everything in a lab. Pure: nothing here looks at the machine it runs on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+MANAGEMENT = "management"
+STORAGE_NETWORKS = ("a", "b")
+NETWORKS = (MANAGEMENT, *STORAGE_NETWORKS)
+CONTROLLER = "controller"
+MAXIMUM_HOSTS = 40
+
+# A network's number is the third byte of its addresses. All labs use the same ones, each in a namespace of its own.
+_SUBNET = "10.77.{network}.{machine}"
+_FIRST_MACHINE = 10
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A machine's network card: `name` inside the machine, `tap` in the lab's namespace."""
+
+    network: str
+    name: str
+    tap: str
+    mac: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    name: str
+    interfaces: tuple[Interface, ...]
+
+    @property
+    def is_controller(self) -> bool:
+        return self.name == CONTROLLER
+
+    @property
+    def address(self) -> str:
+        """The address for ssh, which no cut of a storage network touches."""
+        return self.on(MANAGEMENT).address
+
+    def on(self, network: str) -> Interface:
+        return next(interface for interface in self.interfaces if interface.network == network)
+
+
+def lab_id(checkout: Path) -> str:
+    """What tells this checkout's lab from all others on the same computer."""
+    return hashlib.sha256(str(checkout).encode()).hexdigest()[:10]
+
+
+def namespace(lab: str) -> str:
+    return f"brickwork-{lab}"
+
+
+def bridge(network: str) -> str:
+    return f"net-{network}"
+
+
+def gateway() -> str:
+    """The namespace's own address, from which Ansible reaches the machines."""
+    return _SUBNET.format(network=0, machine=1)
+
+
+def machines(hosts: int) -> tuple[Machine, ...]:
+    """The controller and `hosts` hosts, in the order of their addresses."""
+    if not 1 <= hosts <= MAXIMUM_HOSTS:
+        raise ValueError(f"a lab has 1 to {MAXIMUM_HOSTS} hosts, not {hosts}")
+    names = [CONTROLLER, *(f"host{number}" for number in range(1, hosts + 1))]
+    return tuple(_machine(name, _FIRST_MACHINE + index) for index, name in enumerate(names))
+
+
+def _machine(name: str, number: int) -> Machine:
+    return Machine(
+        name,
+        tuple(
+            Interface(
+                network=network,
+                name="mgmt" if network == MANAGEMENT else f"storage-{network}",
+                tap=f"{name}-{network[0]}",
+                mac=f"52:54:00:77:{index:02x}:{number:02x}",
+                address=_SUBNET.format(network=index, machine=number),
+            )
+            for index, network in enumerate(NETWORKS)
+        ),
+    )
