@@ -70,7 +70,8 @@ def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Reco
     deadline = Deadline(params["timeout"])
     host = socket.gethostname()
     jobs = []
-    for name, parsed in parse_batch(params["connections"], check_mode, host, view.initiator_name()):
+    given, initiator = params["connections"], view.initiator_name()
+    for name, parsed in parse_batch(given, host, initiator, to_attach=True, predicted_allowed=check_mode):
         if isinstance(parsed, StorageError):
             jobs.append(_Job(name, error=parsed))
         else:

@@ -9,7 +9,7 @@ import copy
 import difflib
 import re
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export
@@ -65,12 +65,13 @@ class Connection:
         return stripped
 
 
-def parse(given: Any, where: str, predicted_allowed: bool) -> Connection:
+def parse(given: Any, where: str, *, to_attach: bool, predicted_allowed: bool) -> Connection:
     """Check one connection.
 
     Args:
         given: the dict.
         where: its name in messages, C(connections[0]).
+        to_attach: whether the secret is needed; a detach can do without.
         predicted_allowed: whether a connection that check mode predicted is good enough.
 
     Raises:
@@ -101,22 +102,23 @@ def parse(given: Any, where: str, predicted_allowed: bool) -> Connection:
         _text(connection.get("host"), f"{where}.host"),
         initiator if isinstance(initiator, str) else None,
         protocol,
-        PROTOCOLS[protocol].validate(data, f"{where}.connection_info.data", not connected),
+        PROTOCOLS[protocol].validate(data, f"{where}.connection_info.data", to_attach and connected),
         connected,
         copy.deepcopy(connection),
     )
 
 
 def parse_batch(
-    given: list[Any], predicted_allowed: bool, host: str, initiator: Optional[str]
+    given: list[Any], host: str, initiator: Optional[str], *, to_attach: bool, predicted_allowed: bool
 ) -> list[tuple[str, Connection | StorageError]]:
     """Check a list of connections, each by itself.
 
     Args:
         given: as the module got it.
-        predicted_allowed: whether connections that check mode predicted are good enough.
         host: this host's name.
         initiator: this host's initiator name.
+        to_attach: whether the secrets are needed.
+        predicted_allowed: whether connections that check mode predicted are good enough.
 
     Returns:
         For each a name for people, and the connection or why it is none.
@@ -130,7 +132,7 @@ def parse_batch(
         volume = one.get("volume") if isinstance(one, dict) else None
         name = volume.get("name") if isinstance(volume, dict) else None
         try:
-            connection = parse(one, where, predicted_allowed)
+            connection = parse(one, where, to_attach=to_attach, predicted_allowed=predicted_allowed)
             _check_is_for(connection, where, host, initiator)
             if connection.volume.id in seen:
                 raise invalid(f"{where}.volume.id", "each volume once", connection.volume.id)
@@ -198,3 +200,8 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_secrets(inner) for inner in value]
     return value
+
+
+def recorded(connection: dict[str, Any]) -> Connection:
+    """The connection in a record of this host, which was checked when it was written."""
+    return parse(connection, "record", to_attach=False, predicted_allowed=True)

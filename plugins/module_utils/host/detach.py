@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse, parse_batch
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch, recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
@@ -77,9 +77,7 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
         force: go on where data can no longer be saved.
     """
     needed = {
-        (portal.address, portal.target)
-        for other in others
-        for portal in parse(other.connection, "record", True).export.portals
+        (portal.address, portal.target) for other in others for portal in recorded(other.connection).export.portals
     }
     return Removal(
         connection.volume.name,
@@ -113,16 +111,17 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
 
 
 def _asked_for(
-    params: dict[str, Any], view: Sysfs, recorded: list[Record], host: str
+    params: dict[str, Any], view: Sysfs, known: list[Record], host: str
 ) -> list[tuple[str, Connection | StorageError | None]]:
     """The volumes by name, each with its connection, None where this host has no record of it, or why it cannot be told."""
     if params["connections"]:
-        return list(parse_batch(params["connections"], True, host, view.initiator_name()))
+        given, initiator = params["connections"], view.initiator_name()
+        return list(parse_batch(given, host, initiator, to_attach=False, predicted_allowed=True))
     asked: list[tuple[str, Connection | StorageError | None]] = []
     for name in dict.fromkeys(name.strip() for name in params["volumes"]):
         try:
-            record = by_name(recorded, name, params["backend"])
-            asked.append((name, parse(record.connection, "record", True) if record else None))
+            record = by_name(known, name, params["backend"])
+            asked.append((name, recorded(record.connection) if record else None))
         except StorageError as error:
             asked.append((name, error))
     return asked

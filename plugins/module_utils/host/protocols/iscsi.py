@@ -32,7 +32,7 @@ class Portal:
 
 @dataclass(frozen=True)
 class Export:
-    """What connection_info says of an exported volume; C(password) is None in a connection that was only predicted."""
+    """What connection_info says of an exported volume; C(password) is None where it is not known."""
 
     portals: tuple[Portal, ...]
     username: Optional[str] = None
@@ -48,13 +48,13 @@ class Export:
         return [portal.address for portal in self.portals]
 
 
-def validate(data: dict[str, Any], where: str, predicted: bool) -> Export:
+def validate(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
     """Check the C(data) of an iSCSI connection_info.
 
     Args:
         data: in os-brick's form, numbers possibly as strings.
         where: the field's name in messages, C(connections[0].connection_info.data).
-        predicted: whether the connection was made in check mode: then the secret is not known.
+        secret_needed: whether a secret for CHAP must be there; one that is missing is None.
 
     Returns:
         The export, the singular portal first: that is the one for a single path.
@@ -86,7 +86,7 @@ def validate(data: dict[str, Any], where: str, predicted: bool) -> Export:
             )
             if portal not in portals:
                 portals.append(portal)
-    username, password = _authentication(data, where, predicted)
+    username, password = _authentication(data, where, secret_needed)
     return Export(tuple(portals), username, password)
 
 
@@ -154,7 +154,7 @@ def _lun(value: Any, where: str) -> int:
     return value
 
 
-def _authentication(data: dict[str, Any], where: str, predicted: bool) -> tuple[Optional[str], Optional[str]]:
+def _authentication(data: dict[str, Any], where: str, secret_needed: bool) -> tuple[Optional[str], Optional[str]]:
     method = data.get("auth_method")
     if method is None:
         return None, None
@@ -163,7 +163,7 @@ def _authentication(data: dict[str, Any], where: str, predicted: bool) -> tuple[
     username, password = data.get("auth_username"), data.get("auth_password")
     if not isinstance(username, str) or not re.match(r"^\S+$", username):
         raise invalid(f"{where}.auth_username", "the name for CHAP", username)
-    if predicted and password is None:
+    if password is None and not secret_needed:
         return username, None
     # The value is a secret: the message must not repeat it.
     if not isinstance(password, str) or not re.match(r"^\S+$", password):
