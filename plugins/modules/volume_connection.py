@@ -152,6 +152,11 @@ changed_volumes:
   returned: always
   type: list
   elements: str
+newly_connected:
+  description: The names of the volumes that the host did not hold before this call.
+  returned: for O(state=present)
+  type: list
+  elements: str
 error_code:
   description: What kind of failure it is; of several volumes the worst one's.
   returned: failure

@@ -67,7 +67,8 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Connect volumes to a host, or release them.
 
     Returns:
-        C(connections), one for each volume that did not fail; see results.batch_result.
+        C(connections), one for each volume that did not fail; see results.batch_result. With C(state=present) also
+        C(newly_connected), the names of those that the host did not hold before: what a play may release again when it fails.
     """
     request = _request(params)
     deadline = Deadline(params["timeout"])
@@ -186,7 +187,14 @@ def _result(
                 after=_state(decision.after, decision.wanted_export),
             )
         )
-    return batch_result("connections", outcomes)
+    result = batch_result("connections", outcomes)
+    if request.present:
+        result["newly_connected"] = [
+            decision.before.name
+            for decision in decisions
+            if decision.before.name not in failures and decision.before.holder(request.host or "") is None
+        ]
+    return result
 
 
 def _connection(backend: Backend, request: Request, decision: Decision, predicted: bool) -> dict[str, Any]:
