@@ -91,6 +91,8 @@ def _request(params: dict[str, Any]) -> Request:
     present = params["state"] == "present"
     connector, host = params["connector"], params["host"]
     named = connector and rules.connector_host(connector)
+    if params["timeout"] < 1:
+        raise invalid("timeout", "a number of seconds above zero", params["timeout"])
     if host is not None and not rules.HOST.fullmatch(host):
         raise invalid("host", rules.HOST_FORM, host)
     if host and named and host != named:
@@ -146,7 +148,7 @@ def _act(backend: Backend, request: Request, decisions: list[Decision]) -> Failu
     try:
         return backend.connect(changes) if request.present else backend.disconnect(changes)
     except StorageError as error:
-        return {before.name: error for before, _ in changes}
+        return {decision.before.name: error for decision in decisions}
 
 
 def _verify(backend: Backend, decisions: list[Decision]) -> Failures:

@@ -109,7 +109,7 @@ class LvmBackend(Backend):
     # Volumes
 
     def rounded(self, size_bytes: int) -> int:
-        extent, _ = self._group.extents()
+        extent = self._group.space().extent_bytes
         return -(-size_bytes // extent) * extent
 
     def check_name(self, name: str) -> None:
@@ -118,8 +118,7 @@ class LvmBackend(Backend):
             raise invalid("volumes", complaint, name)
 
     def free_bytes(self) -> int:
-        _, free = self._group.extents()
-        return free
+        return self._group.space().free_bytes
 
     def create(self, name: str, size_bytes: int) -> None:
         self._group.create(name, size_bytes, [f"{tags.ID}{uuid.uuid4()}"])
@@ -178,10 +177,10 @@ class LvmBackend(Backend):
 
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         self._retag(changes)
-        inactive = [volume.name for _, volume in changes if not self._found[volume.name].active]
+        inactive = [after.name for before, after in changes if not self._found[after.name].active]
         if inactive:
             self._group.activate(inactive)
-        failures = self._realise([after for _, after in changes])
+        failures = self._realise([after for before, after in changes])
         # A connection that could not be made leaves nothing behind, or it would keep other hosts away.
         undone = [
             (after, before) for before, after in changes if after.name in failures and before.holders != after.holders
@@ -193,7 +192,7 @@ class LvmBackend(Backend):
     def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         def withdraw() -> Failures:
             failures = {}
-            for _, after in changes:
+            for after in (change[1] for change in changes):
                 try:
                     self._lio.withdraw(after.id, [holder.initiator for holder in after.holders])
                 except (OSError, self._rtslib_error) as error:

@@ -194,7 +194,7 @@ class Lio:
             acl = rtslib.NodeACL(group, initiator)
             if not acl.chap_password:
                 acl.chap_userid = users[initiator]
-                acl.chap_password = "".join(secrets.choice(SECRET_ALPHABET) for _ in range(SECRET_LENGTH))
+                acl.chap_password = "".join(map(secrets.choice, [SECRET_ALPHABET] * SECRET_LENGTH))
             if not any(acl.mapped_luns):
                 rtslib.MappedLUN(acl, LUN, LUN)
         group.enable = True

@@ -53,6 +53,14 @@ class LogicalVolume:
     device: str
 
 
+@dataclass(frozen=True)
+class Space:
+    """The size of a volume group's extents, and how many bytes are free."""
+
+    extent_bytes: int
+    free_bytes: int
+
+
 class VolumeGroup:
     """A volume group of this machine."""
 
@@ -75,10 +83,9 @@ class VolumeGroup:
             for row in self._report("lvs", "lv", fields)
         ]
 
-    def extents(self) -> tuple[int, int]:
-        """The size of an extent, and how many bytes are free."""
+    def space(self) -> Space:
         (row,) = self._report("vgs", "vg", "vg_extent_size,vg_free")
-        return int(row["vg_extent_size"]), int(row["vg_free"])
+        return Space(int(row["vg_extent_size"]), int(row["vg_free"]))
 
     def name_complaint(self, name: str) -> str:
         """Why no logical volume of the group can have this name; empty if one can."""

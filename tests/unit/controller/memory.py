@@ -1,0 +1,117 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A backend that lives in memory: the rules and the two modules' work, without LVM and LIO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    Backend,
+    Failures,
+    Holder,
+    Inventory,
+    Volume,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+
+GIB = 1024**3
+EXTENT = 4 * 1024**2
+
+
+class MemoryBackend(Backend):
+    """Volumes by name; an export is the set of initiators that are let in, and can be made to differ from the record."""
+
+    name = "memory"
+
+    def __init__(self, *volumes: Volume, free_bytes: int = 100 * GIB) -> None:
+        self.volumes = {volume.name: volume for volume in volumes}
+        self.strangers: dict[str, str] = {}
+        self.exports = {volume.name: self.wanted_export(volume) for volume in volumes}
+        self.live: dict[str, dict[str, list[str]]] = {}
+        self.free = free_bytes
+        self.refuses: set[str] = set()
+        self.calls: list[str] = []
+
+    def inventory(self) -> Inventory:
+        return Inventory(dict(self.volumes), dict(self.strangers))
+
+    def rounded(self, size_bytes: int) -> int:
+        return -(-size_bytes // EXTENT) * EXTENT
+
+    def check_name(self, name: str) -> None:
+        if "/" in name:
+            raise rules.invalid("volumes", "a name without slash", name)
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def create(self, name: str, size_bytes: int) -> None:
+        self._may(name)
+        self.calls.append(f"create {name}")
+        self.volumes[name] = Volume(name, f"id-of-{name}", size_bytes, self.name)
+        self.exports[name] = None
+
+    def grow(self, volume: Volume, size_bytes: int) -> None:
+        self._may(volume.name)
+        self.calls.append(f"grow {volume.name}")
+        self.volumes[volume.name] = replace(volume, size_bytes=size_bytes)
+
+    def begin_deletion(self, volume: Volume) -> None:
+        self.calls.append(f"begin {volume.name}")
+        self.volumes[volume.name] = replace(volume, deleting=True)
+
+    def clear(self, volume: Volume) -> None:
+        self._may(volume.name)
+        self.calls.append(f"clear {volume.name}")
+
+    def delete(self, volume: Volume) -> None:
+        self.calls.append(f"delete {volume.name}")
+        del self.volumes[volume.name]
+
+    def holder(self, connector: Mapping[str, Any]) -> Holder:
+        initiator = connector.get("initiator")
+        if not isinstance(initiator, str):
+            raise rules.invalid("connector.initiator", "a name", initiator)
+        return Holder(rules.connector_host(connector), initiator, rules.connector_multipath(connector))
+
+    def export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        return self.exports[volume.name]
+
+    def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        return {"initiators": sorted(holder.initiator for holder in volume.holders)} if volume.holders else None
+
+    def sessions(self, volume: Volume) -> dict[str, list[str]]:
+        return self.live.get(volume.name, {})
+
+    def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        return self._become(changes)
+
+    def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        return self._become(changes)
+
+    def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
+        export = self.exports[volume.name]
+        known = export is not None and holder.initiator in export["initiators"]
+        return {"driver_volume_type": "memory", "data": {"secret": f"of-{holder.host}" if known else None}}
+
+    def _become(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
+        failures: Failures = {}
+        for _, after in changes:
+            try:
+                self._may(after.name)
+            except StorageError as error:
+                failures[after.name] = error
+                continue
+            self.calls.append(f"change {after.name}")
+            self.volumes[after.name] = after
+            self.exports[after.name] = self.wanted_export(after)
+        return failures
+
+    def _may(self, name: str) -> None:
+        if name in self.refuses:
+            raise StorageError("unavailable", f"{name} cannot be changed")

@@ -1,0 +1,155 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, libraries, registry
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as lvm
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+SECTION = "volume_driver = lvm\nvolume_group = vg0\ntarget_ip_address = 192.0.2.1\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "backends.conf"
+
+
+def settings(path: Path, text: str) -> lvm.Settings:
+    path.write_text(f"[DEFAULT]\nenabled_backends = lvm\n[lvm]\n{text}", encoding="utf-8")
+    return lvm.settings(config.enabled(str(path), None))
+
+
+def test_the_least_that_is_needed(path: Path) -> None:
+    assert settings(path, SECTION) == lvm.Settings(
+        volume_group="vg0",
+        portals=(Portal("192.0.2.1", 3260),),
+        target_prefix="iqn.2026-11.org.brickwork:",
+        volume_clear="zero",
+    )
+
+
+def test_everything(path: Path) -> None:
+    text = (
+        "target_secondary_ip_addresses = 198.51.100.1, 2001:db8::1,192.0.2.1\ntarget_port = 3261\ntarget_protocol = iscsi\n"
+        "target_prefix = iqn.2010-10.org.openstack:volume-\nvolume_clear = none\nvolume_backend_name = LVM_iSCSI\n"
+    )
+    with pytest.raises(StorageError, match="ends with a colon"):
+        settings(path, SECTION + text)
+    found = settings(path, SECTION + text.replace("volume-", ""))
+    assert [str(portal) for portal in found.portals] == ["192.0.2.1:3261", "198.51.100.1:3261", "[2001:db8::1]:3261"]
+    assert (found.target_prefix, found.volume_clear) == ("iqn.2010-10.org.openstack:", "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "field"),
+    [
+        ("volume_driver = lvm\ntarget_ip_address = 192.0.2.1\n", "invalid_argument", "volume_group"),
+        ("volume_driver = lvm\nvolume_group = vg0\n", "invalid_argument", "target_ip_address"),
+        (SECTION + "target_ip_adress = 192.0.2.1\n", "invalid_argument", "target_ip_adress"),
+        (SECTION.replace("192.0.2.1", "stor1"), "invalid_argument", "target_ip_address"),
+        (SECTION + "target_secondary_ip_addresses = 192.0.2\n", "invalid_argument", "target_secondary_ip_addresses"),
+        (SECTION + "target_port = many\n", "invalid_argument", "target_port"),
+        (SECTION + "target_port = 65536\n", "invalid_argument", "target_port"),
+        (SECTION + "volume_clear = shred\n", "invalid_argument", "volume_clear"),
+        (SECTION + "target_prefix = volumes:\n", "invalid_argument", "target_prefix"),
+        (SECTION + "target_prefix = iqn.2026-11.local:\n", "invalid_argument", "target_prefix"),
+        (SECTION + "target_protocol = nvmet_tcp\n", "unimplemented", "target_protocol"),
+    ],
+)
+def test_a_wrong_option_is_named(path: Path, text: str, code: str, field: str) -> None:
+    with pytest.raises(StorageError) as failure:
+        settings(path, text)
+    assert (failure.value.code, failure.value.facts["field"]) == (code, field)
+    assert "[lvm]" in failure.value.message
+    assert str(path) in failure.value.message
+
+
+def test_a_misspelt_option_gets_the_near_ones(path: Path) -> None:
+    with pytest.raises(StorageError, match="did you mean target_port") as failure:
+        settings(path, SECTION + "target_prt = 3260\n")
+    assert "target_port" in failure.value.facts["candidates"]
+
+
+TWO = f"[DEFAULT]\nenabled_backends = fast, slow\n[fast]\n{SECTION}[slow]\n{SECTION}"
+
+
+@pytest.mark.parametrize(
+    ("text", "backend", "code", "field"),
+    [
+        (TWO, None, "invalid_argument", "backend"),
+        (TWO, "fasd", "not_found", "backend"),
+        (TWO.replace("[slow]", "[sloww]"), "slow", "invalid_argument", "enabled_backends"),
+        (TWO.replace("volume_driver = lvm", ""), "slow", "invalid_argument", "volume_driver"),
+        (f"[lvm]\n{SECTION}", None, "invalid_argument", "enabled_backends"),
+        ("", None, "invalid_argument", "enabled_backends"),
+        ("enabled_backends = lvm\n", None, "invalid_argument", "config"),
+        ("[DEFAULT\n", None, "invalid_argument", "config"),
+    ],
+)
+def test_the_choice_of_a_backend(path: Path, text: str, backend: str | None, code: str, field: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StorageError) as failure:
+        config.enabled(str(path), backend)
+    assert (failure.value.code, failure.value.facts["field"]) == (code, field)
+
+
+def test_a_named_backend_of_several(path: Path) -> None:
+    path.write_text(TWO, encoding="utf-8")
+    assert config.enabled(str(path), "slow").name == "slow"
+    with pytest.raises(StorageError, match="fast, slow"):
+        config.enabled(str(path), None)
+
+
+def test_a_missing_file_a_directory_and_binary_rubbish(path: Path) -> None:
+    with pytest.raises(StorageError) as missing:
+        config.enabled(str(path), None)
+    assert (missing.value.code, missing.value.facts["field"]) == ("not_found", "config")
+    with pytest.raises(StorageError) as directory:
+        config.enabled(str(path.parent), None)
+    assert (directory.value.code, directory.value.facts["field"]) == ("invalid_argument", "config")
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StorageError) as rubbish:
+        config.enabled(str(path), None)
+    assert (rubbish.value.code, rubbish.value.facts["field"]) == ("invalid_argument", "config")
+
+
+@pytest.mark.parametrize(("driver", "hint"), [("lwm", "'lwm'"), ("cinder.volume.drivers.rbd.RBDDriver", "RBDDriver")])
+def test_an_unknown_driver(path: Path, driver: str, hint: str) -> None:
+    path.write_text(f"[DEFAULT]\nenabled_backends = x\n[x]\nvolume_driver = {driver}\n", encoding="utf-8")
+    with pytest.raises(StorageError, match=hint) as failure:
+        registry.open_backend(str(path), None, Deadline(1))
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volume_driver")
+
+
+def test_opening_a_backend_touches_nothing(path: Path) -> None:
+    path.write_text(TWO, encoding="utf-8")
+    assert registry.open_backend(str(path), "fast", Deadline(1)).name == "fast"
+
+
+def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(libraries.importlib, "import_module", missing)
+    monkeypatch.setattr(libraries.respawn, "probe_interpreters_for_module", lambda paths, name: None)
+    with pytest.raises(StorageError, match=r"python3-oslo\.config") as failure:
+        libraries.library("oslo_config.cfg")
+    assert failure.value.code == "failed_precondition"
+
+
+def test_a_library_that_the_system_has_starts_the_module_again_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(libraries.importlib, "import_module", lambda name: __import__("no_such_library"))
+    monkeypatch.setattr(libraries.respawn, "probe_interpreters_for_module", lambda paths, name: paths[-1])
+    monkeypatch.setattr(libraries.respawn, "respawn_module", started.append)
+    with pytest.raises(StorageError):
+        libraries.library("rtslib_fb")
+    assert started == ["/usr/bin/python3"]

@@ -1,0 +1,201 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""volume_connection's work on a backend in memory."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils import waiting
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import connections
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.tests.unit.controller.memory import GIB, MemoryBackend
+
+HOST1 = {"host": "host1", "initiator": "i1", "multipath": True, "ip": "192.0.2.11"}
+HOST2 = {"host": "host2", "initiator": "i2", "multipath": "true"}
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryBackend:
+    found = MemoryBackend(*(Volume(name, f"id-of-{name}", GIB, "memory") for name in ("a", "b", "c")))
+    monkeypatch.setattr(connections, "open_backend", lambda path, name, deadline: found)
+    monkeypatch.setattr(connections, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
+    return found
+
+
+def ask(check_mode: bool = False, **given: Any) -> dict[str, Any]:
+    params = {
+        "volumes": ["a"],
+        "connector": None,
+        "host": None,
+        "backend": None,
+        "shared": False,
+        "all_hosts": False,
+        "fenced": False,
+        "state": "present",
+        "timeout": 5,
+        "config": "unused",
+    }
+    return connections.work({**params, **given}, check_mode)
+
+
+def test_connects_and_repeats(backend: MemoryBackend) -> None:
+    first = ask(connector=HOST1)
+    assert first["changed"]
+    assert first["connections"] == [
+        {
+            "volume": {"name": "a", "id": "id-of-a", "size_bytes": GIB, "backend": "memory", "wwn": None},
+            "host": "host1",
+            "connector": HOST1,
+            "connection_info": {"driver_volume_type": "memory", "data": {"secret": "of-host1"}},
+            "connected": True,
+        }
+    ]
+    assert backend.volumes["a"].holders == (Holder("host1", "i1", True),)
+    calls = list(backend.calls)
+    again = ask(connector={**HOST1, "ip": "198.51.100.1", "multipath": "yes"})
+    assert not again["changed"]
+    assert "diff" not in again
+    assert again["connections"][0]["connection_info"] == first["connections"][0]["connection_info"]
+    assert backend.calls == calls
+
+
+def test_a_repeat_needs_no_lock(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(connector=HOST1)
+    monkeypatch.setattr(connections, "exclusive", None)
+    assert not ask(connector=HOST1)["changed"]
+
+
+def test_an_export_that_differs_from_the_record_is_repaired(backend: MemoryBackend) -> None:
+    ask(connector=HOST1)
+    backend.exports["a"] = None
+    assert ask(connector=HOST1, check_mode=True)["changed"]
+    assert backend.exports["a"] is None
+    assert ask(connector=HOST1)["changed"]
+    assert backend.exports["a"] == {"initiators": ["i1"]}
+
+
+def test_check_mode_predicts_and_changes_nothing(backend: MemoryBackend) -> None:
+    predicted = ask(connector=HOST1, check_mode=True)
+    assert backend.calls == []
+    assert predicted["connections"][0]["connected"] is False
+    assert predicted["connections"][0]["connection_info"]["data"] == {"secret": None}
+    real = ask(connector=HOST1)
+    for key in ("changed", "changed_volumes", "diff"):
+        assert predicted[key] == real[key]
+    unchanged = ask(connector=HOST1, check_mode=True)
+    assert unchanged["connections"] == real["connections"]
+    assert not unchanged["changed"]
+
+
+def test_a_batch_keeps_what_succeeded(backend: MemoryBackend) -> None:
+    ask(connector=HOST2, volumes=["b"])
+    backend.refuses = {"c"}
+    result = ask(connector=HOST1, volumes=["a", "b", "c", "nothing"])
+    assert result["failed"]
+    assert [connection["volume"]["name"] for connection in result["connections"]] == ["a"]
+    assert result["changed_volumes"] == ["a"]
+    assert result["error_code"] == "failed_precondition"
+    assert [(error["volume"], error["error_code"]) for error in result["errors"]] == [
+        ("b", "failed_precondition"),
+        ("c", "unavailable"),
+        ("nothing", "not_found"),
+    ]
+    assert result["errors"][0]["holders"] == ["host2"]
+    backend.refuses = set()
+    assert ask(connector=HOST1, volumes=["a", "c"])["changed_volumes"] == ["c"]
+
+
+def test_shared_is_released_one_by_one(backend: MemoryBackend) -> None:
+    ask(connector=HOST1)
+    ask(connector=HOST2, shared=True)
+    released = ask(state="absent", host="host1")
+    assert released["connections"][0] == {
+        "volume": {"name": "a", "id": "id-of-a", "size_bytes": GIB, "backend": "memory", "wwn": None},
+        "host": "host1",
+        "connector": None,
+        "connection_info": None,
+        "connected": False,
+        "released": ["host1"],
+    }
+    assert backend.exports["a"] == {"initiators": ["i2"]}
+    ask(state="absent", connector=HOST2)
+    assert (backend.exports["a"], backend.volumes["a"].shared) == (None, False)
+
+
+def test_absent_twice_and_of_an_unknown_host(backend: MemoryBackend) -> None:
+    ask(connector=HOST1)
+    calls = list(backend.calls)
+    assert not ask(state="absent", host="unknown")["changed"]
+    assert backend.calls == calls
+    assert ask(state="absent", host="host1")["changed"]
+    assert not ask(state="absent", host="host1")["changed"]
+
+
+def test_releasing_a_stranger_does_not_repair_what_others_use(backend: MemoryBackend) -> None:
+    ask(connector=HOST1)
+    backend.exports["a"] = {"initiators": ["i1", "something else"]}
+    assert not ask(state="absent", host="unknown")["changed"]
+
+
+def test_what_is_left_of_an_export_goes_with_the_next_release(backend: MemoryBackend) -> None:
+    backend.exports["a"] = {"initiators": ["i1"]}
+    assert ask(state="absent", host="host1")["changed"]
+    assert backend.exports["a"] is None
+
+
+def test_a_session_prevents_the_release_unless_fenced(backend: MemoryBackend) -> None:
+    ask(connector=HOST1)
+    backend.live["a"] = {"i1": ["192.0.2.11"]}
+    for check_mode in (True, False):
+        refused = ask(state="absent", host="host1", check_mode=check_mode)
+        assert refused["error_code"] == "failed_precondition"
+    assert backend.volumes["a"].hosts == ["host1"]
+    assert not ask(connector=HOST1)["changed"]
+    assert ask(state="absent", host="host1", fenced=True)["changed"]
+    assert backend.volumes["a"].hosts == []
+
+
+def test_all_hosts(backend: MemoryBackend) -> None:
+    ask(connector=HOST1)
+    ask(connector=HOST2, shared=True)
+    backend.live["a"] = {"i2": []}
+    assert ask(state="absent", all_hosts=True)["error_code"] == "failed_precondition"
+    assert backend.volumes["a"].hosts == ["host1", "host2"]
+    backend.live = {}
+    result = ask(state="absent", all_hosts=True)
+    assert result["connections"][0]["released"] == ["host1", "host2"]
+    assert not ask(state="absent", all_hosts=True)["changed"]
+
+
+def test_a_result_that_is_not_what_was_decided_is_a_failure(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "connect", lambda changes: {})
+    assert ask(connector=HOST1)["error_code"] == "internal"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"connector": {"host": "host1"}}, "connector.initiator"),
+        ({"connector": {"initiator": "i1"}}, "connector.host"),
+        ({"connector": {**HOST1, "multipath": "perhaps"}}, "connector.multipath"),
+        ({"connector": HOST1, "host": "host2"}, "host"),
+        ({"connector": HOST1, "all_hosts": True}, "all_hosts"),
+        ({"connector": HOST1, "volumes": []}, "volumes"),
+        ({"state": "absent"}, "host"),
+        ({"state": "absent", "host": "a/b"}, "host"),
+        ({"connector": HOST1, "timeout": 0}, "timeout"),
+    ],
+)
+def test_bad_input_names_the_field(backend: MemoryBackend, given: dict[str, Any], field: str) -> None:
+    with pytest.raises(StorageError) as failure:
+        ask(**given)
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", field)

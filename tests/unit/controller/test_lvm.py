@@ -1,0 +1,157 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils import commands
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lvm2
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+ID = "5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a"
+GROUP_UUID = "kV0nZU-6fTr-3oSs-0001-qqqq-wwww-eeeeee"
+UUID = "aaaaaa-bbbb-cccc-dddd-eeee-ffff-gggggg"
+
+
+class Commands:
+    """Answers instead of LVM, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.answer = Finished(("lvs",), 0, "", "")
+
+    def run(self, argv: Sequence[str], deadline: Deadline) -> Finished:
+        self.asked.append(tuple(argv))
+        return self.answer
+
+
+@pytest.fixture
+def lvm(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    found = Commands()
+    monkeypatch.setattr(commands, "run", found.run)
+    return found
+
+
+def rows(**tags: str) -> str:
+    volumes = [
+        {
+            "lv_name": name,
+            "lv_uuid": UUID,
+            "vg_uuid": GROUP_UUID,
+            "lv_size": "1073741824",
+            "lv_tags": value,
+            "lv_active": "active",
+        }
+        for name, value in tags.items()
+    ]
+    return json.dumps({"report": [{"lv": volumes}], "log": []})
+
+
+def backend() -> LvmBackend:
+    return LvmBackend(
+        "lvm", Settings("vg0", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org.brickwork:", "zero"), Deadline(5)
+    )
+
+
+def test_reads_volumes_and_their_holders(lvm: Commands) -> None:
+    tags = f"brickwork.connection=host1/1/iqn.1993-08.org.debian:01:a,brickwork.id={ID},brickwork.shared"
+    lvm.answer = Finished(("lvs",), 0, rows(data=tags, root="", broken="brickwork.id=5"), "")
+    inventory = backend().inventory()
+    volume = inventory.volumes["data"]
+    assert (volume.id, volume.size_bytes, volume.shared, volume.deleting) == (ID, 1024**3, True, False)
+    assert volume.holders == (Holder("host1", "iqn.1993-08.org.debian:01:a", True),)
+    assert set(inventory.volumes) == {"data"}
+    assert "lvchange --addtag brickwork.id=$(uuidgen) vg0/root" in inventory.strangers["root"]
+    assert set(inventory.strangers) == {"root", "broken"}
+    assert len(lvm.asked) == 1
+
+
+def test_two_logical_volumes_with_one_id_are_both_left_alone(lvm: Commands) -> None:
+    lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}", copy=f"brickwork.id={ID}"), "")
+    inventory = backend().inventory()
+    assert inventory.volumes == {}
+    assert "vg0/data and copy" in inventory.strangers["data"]
+
+
+def test_the_device_is_named_by_uuids(lvm: Commands) -> None:
+    lvm.answer = Finished(("lvs",), 0, rows(data=""), "")
+    (volume,) = lvm2.VolumeGroup("vg0", Deadline(5)).logical_volumes()
+    joined = (GROUP_UUID + UUID).replace("-", "")
+    assert volume.device == f"/dev/disk/by-id/dm-uuid-LVM-{joined}"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "status", "code"),
+    [
+        ('  Volume group "vg0" not found\n  Cannot process volume group vg0\n', 5, "not_found"),
+        ('  Volume group "vg0" has insufficient free space (3 extents): 256 required.\n', 5, "resource_exhausted"),
+        ("  Logical volume vg0/data in use.\n", 5, "failed_precondition"),
+        ("  Couldn't find device with uuid x.\n", 5, "unavailable"),
+        ("", None, "deadline_exceeded"),
+    ],
+)
+def test_failures_of_lvm(lvm: Commands, stderr: str, status: int | None, code: str) -> None:
+    lvm.answer = Finished(("lvs",), status, "", stderr)
+    with pytest.raises(StorageError) as failure:
+        backend().inventory()
+    assert failure.value.code == code
+
+
+@pytest.mark.parametrize("name", ["db-data", "a", "a.b_c+d-e", "0", "x" * 100])
+def test_names_that_can_be(name: str) -> None:
+    backend().check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["-a", ".", "..", "a/b", "a b", "ä", "snapshot1", "pvmove0", "a_tmeta", "x" * 127, "-" * 3, "a-" * 60]
+)
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(StorageError) as failure:
+        backend().check_name(name)
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volumes")
+
+
+def test_sizes_are_rounded_up_to_extents(lvm: Commands) -> None:
+    space = {"report": [{"vg": [{"vg_extent_size": "4194304", "vg_free": "8388608"}]}]}
+    lvm.answer = Finished(("vgs",), 0, json.dumps(space), "")
+    assert backend().rounded(1) == 4194304
+    assert backend().rounded(4194304) == 4194304
+    assert backend().rounded(4194305) == 8388608
+    assert backend().free_bytes() == 8388608
+
+
+def test_a_new_volume_is_tagged_in_the_same_transaction(lvm: Commands) -> None:
+    backend().create("data", 4194304)
+    ((program, *arguments),) = lvm.asked
+    assert program == "lvcreate"
+    assert arguments[arguments.index("--addtag") + 1].startswith("brickwork.id=")
+
+
+@pytest.mark.parametrize(
+    "connector",
+    [
+        {"host": "host1"},
+        {"host": "host1", "initiator": 5},
+        {"host": "host1", "initiator": ""},
+        {"host": "host1", "initiator": "host1"},
+        {"host": "host1", "initiator": None},
+    ],
+)
+def test_a_connector_without_an_initiator(connector: dict[str, object]) -> None:
+    with pytest.raises(StorageError) as failure:
+        backend().holder(connector)
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "connector.initiator")
+
+
+def test_initiators_are_compared_in_lower_case() -> None:
+    holder = backend().holder({"host": "host1", "initiator": "IQN.1993-08.org.debian:01:A", "multipath": True})
+    assert holder == Holder("host1", "iqn.1993-08.org.debian:01:a", True)
