@@ -145,7 +145,11 @@ class Backend(ABC):
 
     @abstractmethod
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
-        """How the volume is to be exported to its holders: what export() answers once that is so."""
+        """How the volume is to be exported to its holders: what export() answers after connect()."""
+
+    @abstractmethod
+    def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        """The present export, without whoever does not hold the volume (any more): what export() answers after disconnect()."""
 
     @abstractmethod
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
@@ -153,11 +157,11 @@ class Backend(ABC):
 
     @abstractmethod
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        """Record and realise connections: for each volume as it is, and as it is to be."""
+        """Record and realise connections, and repair what there is of them: each volume as it is, and as it is to be."""
 
     @abstractmethod
     def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        """Take away the exports of the holders that leave, then their record: for each volume as it is, and as it is to be."""
+        """Take the volumes away from the holders that leave, and nothing else: each volume as it is, and as it is to be."""
 
     @abstractmethod
     def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:

@@ -82,8 +82,9 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     doing = "connecting to" if request.present else "releasing"
     with exclusive(f"backend-{backend.name}", f"{doing} {request.host or 'every host'}", deadline):
         decisions, failures = _decide(backend, request)
-        failures.update(_act(backend, request, [decision for decision in decisions if decision.changes]))
-        failures.update(_verify(backend, [decision for decision in decisions if decision.before.name not in failures]))
+        changes = [decision for decision in decisions if decision.changes]
+        failures.update(_act(backend, request, changes))
+        failures.update(_verify(backend, [decision for decision in changes if decision.before.name not in failures]))
         return _result(backend, request, decisions, failures, predicted=False)
 
 
@@ -124,21 +125,14 @@ def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failure
                 if holder
                 else rules.released(before, request.host)
             )
-            decision = _compare(backend, before, after, repair=request.present)
+            wanted = backend.wanted_export(after) if holder else backend.reduced_export(after)
+            decision = Decision(before, after, backend.export(before), wanted)
             if decision.changes:
                 rules.cut_nobody_off(after, backend.sessions(before), request.fenced)
             decisions.append(decision)
         except StorageError as error:
             failures[name] = error
     return decisions, failures
-
-
-def _compare(backend: Backend, before: Volume, after: Volume, repair: bool) -> Decision:
-    export, wanted = backend.export(before), backend.wanted_export(after)
-    if not repair and before == after and after.holders:
-        # Releasing a host that does not hold the volume is no reason to touch what other hosts use.
-        wanted = export
-    return Decision(before, after, export, wanted)
 
 
 def _act(backend: Backend, request: Request, decisions: list[Decision]) -> Failures:
@@ -157,16 +151,13 @@ def _verify(backend: Backend, decisions: list[Decision]) -> Failures:
     failures = {}
     for decision in decisions:
         name = decision.after.name
-        if found.get(name) != decision.after:
+        record, export = found.get(name), backend.export(decision.after)
+        if (record, export) != (decision.after, decision.wanted_export):
             failures[name] = StorageError(
-                "internal", f"The record of volume {name} is {found.get(name)}, not {decision.after}."
+                "internal",
+                f"Volume {name} did not become what it was to be: its record is {record}, not {decision.after}; its export is "
+                f"{export}, not {decision.wanted_export}.",
             )
-        elif decision.changes and (decision.after.holders == () or decision.wanted_export != decision.export):
-            export = backend.export(decision.after)
-            if export != backend.wanted_export(decision.after):
-                failures[name] = StorageError(
-                    "internal", f"The export of volume {name} is {export}, not {backend.wanted_export(decision.after)}."
-                )
     return failures
 
 
@@ -202,13 +193,14 @@ def _result(
 def _connection(backend: Backend, request: Request, decision: Decision, predicted: bool) -> dict[str, Any]:
     """A connection as the module returns it; a predicted one that does not exist yet has no secret."""
     holder: Optional[Holder] = decision.after.holder(request.host or "") if request.present else None
+    exists = not predicted or (holder in decision.before.holders and decision.export == decision.wanted_export)
     released = [host for host in decision.before.hosts if decision.after.holder(host) is None]
     connection: dict[str, Any] = {
         "volume": decision.after.as_dict(),
         "host": request.host,
         "connector": request.connector,
         "connection_info": backend.connection_info(decision.after, holder) if holder else None,
-        "connected": holder is not None and not (predicted and decision.changes),
+        "connected": holder is not None and exists,
     }
     return connection if request.present else {**connection, "released": released}
 

@@ -17,7 +17,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
     Inventory,
     Volume,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 
 GIB = 1024**3
 EXTENT = 4 * 1024**2
@@ -45,7 +45,7 @@ class MemoryBackend(Backend):
 
     def check_name(self, name: str) -> None:
         if "/" in name:
-            raise rules.invalid("volumes", "a name without slash", name)
+            raise invalid("volumes", "a name without slash", name)
 
     def free_bytes(self) -> int:
         return self.free
@@ -76,14 +76,20 @@ class MemoryBackend(Backend):
     def holder(self, connector: Mapping[str, Any]) -> Holder:
         initiator = connector.get("initiator")
         if not isinstance(initiator, str):
-            raise rules.invalid("connector.initiator", "a name", initiator)
+            raise invalid("connector.initiator", "a name", initiator)
         return Holder(rules.connector_host(connector), initiator, rules.connector_multipath(connector))
 
     def export(self, volume: Volume) -> Optional[dict[str, Any]]:
         return self.exports[volume.name]
 
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
-        return {"initiators": sorted(holder.initiator for holder in volume.holders)} if volume.holders else None
+        return {"initiators": [holder.initiator for holder in volume.holders]} if volume.holders else None
+
+    def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        export, staying = self.exports[volume.name], self.wanted_export(volume)
+        if export is None or staying is None:
+            return None
+        return {**export, "initiators": [name for name in export["initiators"] if name in staying["initiators"]]}
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
         return self.live.get(volume.name, {})

@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.common import respawn
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, libraries, registry
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as lvm
@@ -138,18 +140,18 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(libraries.importlib, "import_module", missing)
-    monkeypatch.setattr(libraries.respawn, "probe_interpreters_for_module", lambda paths, name: None)
+    monkeypatch.setattr(importlib, "import_module", missing)
+    monkeypatch.setattr(respawn, "probe_interpreters_for_module", lambda paths, name: None)
     with pytest.raises(StorageError, match=r"python3-oslo\.config") as failure:
         libraries.library("oslo_config.cfg")
     assert failure.value.code == "failed_precondition"
 
 
 def test_a_library_that_the_system_has_starts_the_module_again_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
-    monkeypatch.setattr(libraries.importlib, "import_module", lambda name: __import__("no_such_library"))
-    monkeypatch.setattr(libraries.respawn, "probe_interpreters_for_module", lambda paths, name: paths[-1])
-    monkeypatch.setattr(libraries.respawn, "respawn_module", started.append)
+    started: list[str] = []
+    monkeypatch.setattr(importlib, "import_module", lambda name: __import__("no_such_library"))
+    monkeypatch.setattr(respawn, "probe_interpreters_for_module", lambda paths, name: paths[-1])
+    monkeypatch.setattr(respawn, "respawn_module", started.append)
     with pytest.raises(StorageError):
         libraries.library("rtslib_fb")
     assert started == ["/usr/bin/python3"]

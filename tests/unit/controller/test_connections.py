@@ -126,7 +126,8 @@ def test_shared_is_released_one_by_one(backend: MemoryBackend) -> None:
     }
     assert backend.exports["a"] == {"initiators": ["i2"]}
     ask(state="absent", connector=HOST2)
-    assert (backend.exports["a"], backend.volumes["a"].shared) == (None, False)
+    assert not any(backend.exports.values())
+    assert not backend.volumes["a"].shared
 
 
 def test_absent_twice_and_of_an_unknown_host(backend: MemoryBackend) -> None:
@@ -138,10 +139,13 @@ def test_absent_twice_and_of_an_unknown_host(backend: MemoryBackend) -> None:
     assert not ask(state="absent", host="host1")["changed"]
 
 
-def test_releasing_a_stranger_does_not_repair_what_others_use(backend: MemoryBackend) -> None:
+def test_releasing_one_host_does_not_repair_what_another_uses(backend: MemoryBackend) -> None:
     ask(connector=HOST1)
-    backend.exports["a"] = {"initiators": ["i1", "something else"]}
+    ask(connector=HOST2, shared=True)
+    backend.exports["a"] = {"initiators": ["i1", "i2"], "portals": "other ones than wanted"}
     assert not ask(state="absent", host="unknown")["changed"]
+    released = ask(state="absent", host="host1", check_mode=True)
+    assert released["diff"]["after"]["a"]["export"] == {"initiators": ["i2"], "portals": "other ones than wanted"}
 
 
 def test_what_is_left_of_an_export_goes_with_the_next_release(backend: MemoryBackend) -> None:

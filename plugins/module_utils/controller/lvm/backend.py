@@ -15,7 +15,7 @@ import ipaddress
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import commands
@@ -170,6 +170,17 @@ class LvmBackend(Backend):
     def _wanted(self, volume: Volume) -> lio.Export:
         device = self._found[volume.name].device
         return self._lio.wanted(volume.id, device, [holder.initiator for holder in volume.holders])
+
+    def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        if not volume.holders:
+            return None
+        staying = {holder.initiator for holder in volume.holders}
+        with self._reading(volume):
+            export = self._lio.export(volume.id)
+        if export is None:
+            return None
+        initiators = {name: complete for name, complete in export.initiators.items() if name in staying}
+        return replace(export, initiators=initiators, saved=True).as_dict()
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
         with self._reading(volume):

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -66,8 +66,7 @@ class Export:
         serial: the unit serial of the storage object behind the LUN, which is the volume's id; None without LUN.
         device: the device behind it.
         portals: as C(address:port).
-        initiators: who may log in, by CHAP, and gets the LUN.
-        incomplete: initiators that are known to the target, but lack a secret or the LUN.
+        initiators: who may log in, and whether that is complete: with a secret for CHAP, and the LUN.
         open: whether the target takes logins, under our attributes.
         saved: whether what is in the kernel is also what a reboot brings back.
     """
@@ -76,8 +75,7 @@ class Export:
     serial: Optional[str]
     device: Optional[str]
     portals: tuple[str, ...]
-    initiators: tuple[str, ...]
-    incomplete: tuple[str, ...] = ()
+    initiators: Mapping[str, bool]
     open: bool = True
     saved: bool = True
 
@@ -118,7 +116,7 @@ class Lio:
             serial=volume_id,
             device=device,
             portals=tuple(sorted(map(str, self.portals))),
-            initiators=tuple(sorted(initiators)),
+            initiators=dict.fromkeys(sorted(initiators), True),
         )
 
     def export(self, volume_id: str) -> Optional[Export]:
@@ -129,17 +127,15 @@ class Lio:
         if target is None or group is None:
             leftover = target or not saved or any(CONFIGFS.glob(f"core/iblock_*/{volume_id}"))
             return (
-                Export(self.target_name(volume_id), None, None, (), (), open=False, saved=saved) if leftover else None
+                Export(self.target_name(volume_id), None, None, (), {}, open=False, saved=saved) if leftover else None
             )
         serial, device = self._behind(group)
-        states = {acl.node_wwn: self._complete(acl) for acl in group.node_acls}
         return Export(
             target=target.wwn,
             serial=serial,
             device=device,
             portals=tuple(sorted(f"{portal.ip_address}:{portal.port}" for portal in group.network_portals)),
-            initiators=tuple(sorted(name for name, complete in states.items() if complete)),
-            incomplete=tuple(sorted(name for name, complete in states.items() if not complete)),
+            initiators={acl.node_wwn: self._complete(acl) for acl in group.node_acls},
             open=group.enable and all(group.get_attribute(name) == value for name, value in ATTRIBUTES.items()),
             saved=saved,
         )
