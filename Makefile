@@ -21,7 +21,7 @@ unit: ## The unit tests alone
 molecule: ## The Molecule scenarios alone, on the lab
 
 bench: bootstrap ## The benchmarks, on the lab
-	@tests/bench
+	@.venv/bin/python tests/bench
 
 lab: bootstrap ## Boot the lab: a controller and two hosts on two storage networks
 	@.venv/bin/python tests/lab up
