@@ -128,7 +128,7 @@ def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failure
             wanted = backend.wanted_export(after) if holder else backend.reduced_export(after)
             decision = Decision(before, after, backend.export(before), wanted)
             if decision.changes:
-                rules.cut_nobody_off(after, backend.sessions(before), request.fenced)
+                rules.cut_nobody_off(before, after, backend.sessions(before), request.fenced)
             decisions.append(decision)
         except StorageError as error:
             failures[name] = error

@@ -68,26 +68,27 @@ def released(volume: Volume, host: Optional[str]) -> Volume:
     return replace(volume, holders=holders, shared=volume.shared and bool(holders))
 
 
-def cut_nobody_off(volume: Volume, sessions: Mapping[str, list[str]], fenced: bool) -> None:
+def cut_nobody_off(before: Volume, after: Volume, sessions: Mapping[str, list[str]], fenced: bool) -> None:
     """Refuse a change that would take the volume away from a host that uses it.
 
     Args:
-        volume: as it is to be.
+        before: the volume as it is.
+        after: as it is to be.
         sessions: the initiators that use it at this moment, with their addresses.
         fenced: whether somebody vouches that those hosts are dead.
     """
-    staying = {holder.initiator for holder in volume.holders}
-    live = {initiator: addresses for initiator, addresses in sessions.items() if initiator not in staying}
+    staying = {holder.initiator for holder in after.holders}
+    live = sorted(initiator for initiator in sessions if initiator not in staying)
     if not live or fenced:
         return
-    described = ", ".join(
-        f"{initiator} ({', '.join(addresses) or 'address unknown'})" for initiator, addresses in live.items()
-    )
+    hosts = {holder.initiator: holder.host for holder in before.holders}
+    described = ", ".join(" ".join([hosts.get(name, name), "from", *sessions[name]]) for name in live)
     raise StorageError(
         "failed_precondition",
-        f"Volume {volume.name} is still in use: there is a live session of {described}. Detach it on the host first, "
+        f"Volume {before.name} is still in use: there is a live session of {described}. Detach it on the host first, "
         "or say fenced if that host is certainly dead.",
-        initiators=sorted(live),
+        holders=[hosts[name] for name in live if name in hosts],
+        initiators=live,
     )
 
 

@@ -104,13 +104,19 @@ def test_releases(volume: Volume, host: str | None, expected: Volume) -> None:
 def test_a_host_with_a_session_is_not_cut_off_unless_fenced() -> None:
     sessions = {ONE.initiator: ["192.0.2.11"], TWO.initiator: ["192.0.2.12"]}
     after = rules.released(BOTH, "host1")
-    with pytest.raises(StorageError, match=r"host1 \(192.0.2.11\)") as failure:
-        rules.cut_nobody_off(after, sessions, fenced=False)
+    with pytest.raises(StorageError, match=r"live session of host1 from 192\.0\.2\.11\.") as failure:
+        rules.cut_nobody_off(BOTH, after, sessions, fenced=False)
     assert failure.value.code == "failed_precondition"
-    assert failure.value.facts["initiators"] == [ONE.initiator]
-    rules.cut_nobody_off(after, sessions, fenced=True)
-    rules.cut_nobody_off(after, {TWO.initiator: ["192.0.2.12"]}, fenced=False)
-    rules.cut_nobody_off(BOTH, sessions, fenced=False)
+    assert failure.value.facts == {"holders": ["host1"], "initiators": [ONE.initiator]}
+    rules.cut_nobody_off(BOTH, after, sessions, fenced=True)
+    rules.cut_nobody_off(BOTH, after, {TWO.initiator: ["192.0.2.12"]}, fenced=False)
+    rules.cut_nobody_off(BOTH, BOTH, sessions, fenced=False)
+
+
+def test_a_session_of_an_initiator_that_no_record_knows_counts_too() -> None:
+    with pytest.raises(StorageError) as failure:
+        rules.cut_nobody_off(FREE, HELD, {TWO.initiator: ["192.0.2.12"]}, fenced=False)
+    assert failure.value.facts == {"holders": [], "initiators": [TWO.initiator]}
 
 
 def test_finds_a_volume_and_names_near_ones() -> None:
