@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import plan
+from . import hypervisor, plan
 from .errors import LabError
 from .lab import Lab
 from .say import say
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if os.geteuid() != 0:
         # The namespace and its taps need root.
-        os.execvp("sudo", ["sudo", "-E", sys.executable, sys.argv[0], *arguments])  # noqa: S606,S607
+        os.execvp("sudo", ["sudo", "-E", sys.executable, sys.argv[0], *arguments])
     lab = Lab(Path(__file__).resolve().parents[2])
     try:
         return _run(lab, options)
@@ -31,26 +31,22 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(lab: Lab, options: argparse.Namespace) -> int:
-    match options.command:
-        case "up":
-            lab.up(options.hosts)
-        case "down":
-            lab.down()
-        case "status":
-            return _status(lab)
-        case "ssh":
-            return lab.ssh(options.host, options.remote)
-        case "reboot":
-            lab.reboot(options.host)
-        case "kill":
-            lab.kill(options.host)
-        case "cut":
-            lab.cut(options.host, options.network)
-        case "heal":
-            lab.heal(options.host, options.network)
-        case "log":
-            sys.stdout.write(lab.log(options.host).read_text(errors="replace"))
-    return 0
+    commands: dict[str, Callable[[], int | None]] = {
+        "up": lambda: lab.up(options.hosts, options.hypervisor, sorted(options.needs)),
+        "down": lab.down,
+        "status": lambda: _status(lab),
+        "ssh": lambda: lab.ssh(options.host, options.remote),
+        "reboot": lambda: lab.reboot(options.host),
+        "kill": lambda: lab.kill(options.host),
+        "cut": lambda: lab.cut(options.host, options.network),
+        "heal": lambda: lab.heal(options.host, options.network),
+        "log": lambda: _log(lab, options.host),
+    }
+    return commands[options.command]() or 0
+
+
+def _log(lab: Lab, host: str) -> None:
+    sys.stdout.write(lab.log(host).read_text(errors="replace"))
 
 
 def _status(lab: Lab) -> int:
@@ -66,7 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start the lab, or what is missing of it")
-    up.add_argument("--hosts", type=int, default=2, help="how many hosts beside the controller (default: 2)")
+    up.add_argument("--hosts", type=_hosts, default=2, help="how many hosts beside the controller (default: 2)")
+    up.add_argument(
+        "--hypervisor",
+        type=_hypervisor,
+        metavar="{" + ",".join(hypervisor.CHOICES) + "}",
+        default=os.environ.get("LAB_HYPERVISOR", hypervisor.AUTO),
+        help="default: $LAB_HYPERVISOR, else auto: kvm if it works, else uml if it has all that is needed, else qemu",
+    )
+    up.add_argument(
+        "--needs",
+        type=_needs,
+        default=frozenset(),
+        metavar="NEED[,NEED]",
+        help=f"what the machines must be able to do beyond iSCSI: {', '.join(hypervisor.NEEDS)}",
+    )
     commands.add_parser("down", help="end the lab and remove all that it left")
     commands.add_parser("status", help="show the machines; exit 1 if one of them is off")
     for name, help_ in (
@@ -89,3 +99,24 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("cut", "heal"):
             command.add_argument("network", metavar="NETWORK", choices=plan.STORAGE_NETWORKS)
     return parser
+
+
+def _hosts(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= plan.MAXIMUM_HOSTS:
+        raise argparse.ArgumentTypeError(f"a lab has 1 to {plan.MAXIMUM_HOSTS} hosts, not {number}")
+    return number
+
+
+def _hypervisor(text: str) -> str:
+    # Not `choices`, which argparse does not hold a default against: this one comes from the environment.
+    if text not in hypervisor.CHOICES:
+        raise argparse.ArgumentTypeError(f"unknown: {text}; there is {', '.join(hypervisor.CHOICES)}")
+    return text
+
+
+def _needs(text: str) -> frozenset[str]:
+    found = frozenset(filter(None, text.split(",")))
+    if unknown := sorted(found - set(hypervisor.NEEDS)):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there is {', '.join(hypervisor.NEEDS)}")
+    return found

@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,11 @@ _MASKED_UNITS = (
     "getty@tty1.service",
     "ldconfig.service",
     "nvmefc-boot-connections.service",
+    "modprobe@drm.service",
+    "proc-sys-fs-binfmt_misc.automount",
     "serial-getty@.service",
     "sshd-keygen.service",
+    "systemd-binfmt.service",
     "systemd-firstboot.service",
     "systemd-hwdb-update.service",
     "systemd-journal-catalog-update.service",
@@ -55,19 +58,17 @@ _MASKED_UNITS = (
     "uuidd.socket",
     "xfs_scrub_all.timer",
 )
+# These come from a machine's seed.
+_OF_ONE_MACHINE = (
+    "etc/machine-id",
+    "etc/hostname",
+    "etc/iscsi/initiatorname.iscsi",
+    "etc/nvme/hostnqn",
+    "etc/nvme/hostid",
+)
+# Started on the controller alone, by its seed.
+_DISABLED_UNITS = ("rtslib-fb-targetctl.service",)
 _ENABLED_UNITS = ("systemd-networkd.service", "systemd-networkd-wait-online.service", "iscsid.service")
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What a hypervisor adds to the root file system."""
-
-    name: str
-    version: str
-    packages: tuple[str, ...] = ()
-    modules: Path | None = None
-    program: Path | None = None
-    preload: Path | None = None  # C source of a library that the program needs
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,15 @@ class Image:
     def kernel(self) -> Path:
         return self.directory / "kernel"
 
-    @property
-    def preload(self) -> Path:
-        return self.directory / "preload.so"
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a hypervisor adds to the root file system and to the image."""
+
+    name: str
+    identity: tuple[str, ...]  # what it is made from, beside Debian's packages
+    packages: tuple[str, ...]
+    add: Callable[[Path, Image], None]  # given the root directory and the image that is being built
 
 
 def cache_directory() -> Path:
@@ -105,9 +112,7 @@ def key(kernel: Kernel, overlay: Path = _OVERLAY) -> str:
 
     add("recipe", hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
     add("packages", *packages())
-    add("kernel", kernel.name, kernel.version, *kernel.packages)
-    if kernel.preload:
-        add("preload", kernel.preload.read_text())
+    add("kernel", kernel.name, *kernel.identity, "packages", *kernel.packages)
     for path in sorted(overlay.rglob("*")):
         if path.is_file():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -182,11 +187,11 @@ def _build(image: Image, kernel: Kernel) -> None:
     apt.write_text(_apt_settings())
     _bootstrap(root, apt, [*packages(), *kernel.packages])
     apt.unlink()
-    _add_kernel(root, image, kernel)
+    kernel.add(root, image)
     shutil.copytree(_OVERLAY, root, symlinks=True, dirs_exist_ok=True)
     _settle(root)
     # metadata_csum_seed: so that a machine can change the file system's UUID while it is mounted.
-    _run("mkfs.ext4", "-q", "-d", root, "-L", "lab-root", "-N", "200000", "-m", "0", "-O", "metadata_csum_seed",
+    run("mkfs.ext4", "-q", "-d", root, "-L", "lab-root", "-N", "200000", "-m", "0", "-O", "metadata_csum_seed",
          "-E", "lazy_itable_init=0,lazy_journal_init=0", image.root, SIZE)  # fmt: skip
     shutil.rmtree(root)
 
@@ -197,9 +202,11 @@ def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
     command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--components=main",
                f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", SUITE, str(root), _mirror()]  # fmt: skip
     # In a process namespace that ends with this process, so that a crash leaves no mmdebstrap behind.
-    guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
     with log.open("w") as output:
-        done = subprocess.run([*guard, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        done = subprocess.run(
+            ["setpriv", "--pdeathsig", "KILL", *alone, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
     if done.returncode:
         last = "\n".join(log.read_text().splitlines()[-15:])
         raise LabError(f"mmdebstrap could not build Debian {SUITE}; its last lines:\n{last}")
@@ -207,7 +214,7 @@ def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
 
 def _mirror() -> str:
     """Where this machine's own apt gets Debian from."""
-    done = _run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
+    done = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
     for line in done.splitlines():
         origin, label, uri = line.split("|")
         if (origin, label) == ("Debian", "Debian"):
@@ -217,27 +224,18 @@ def _mirror() -> str:
 
 def _apt_settings() -> str:
     """This machine's ways to reach the mirror (proxies, certificates, checks), as an apt.conf."""
-    lines = _run("apt-config", "dump", "Acquire").splitlines()
-    return "".join(f"{line}\n" for line in lines if not line.startswith(("Acquire::IndexTargets", "Acquire::Changelogs")))
-
-
-def _add_kernel(root: Path, image: Image, kernel: Kernel) -> None:
-    if kernel.modules:
-        shutil.copytree(kernel.modules, root / "usr/lib/modules" / kernel.version, symlinks=True)
-    if kernel.program:
-        shutil.copy2(kernel.program, image.kernel)
-    if kernel.preload:
-        _run("gcc", "-O2", "-shared", "-fPIC", "-o", image.preload, kernel.preload)
-    _run("depmod", "-b", root, kernel.version)
+    others = ("Acquire::IndexTargets", "Acquire::Changelogs")
+    lines = run("apt-config", "dump", "Acquire").splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.startswith(others))
 
 
 def _settle(root: Path) -> None:
     """Turn a freshly installed Debian into what each machine starts from."""
     systemctl = ("systemctl", f"--root={root}")
-    _run(*systemctl, "mask", "--quiet", *_MASKED_UNITS)
-    _run(*systemctl, "enable", "--quiet", *_ENABLED_UNITS)
-    # These belong to one machine each, and come from its seed.
-    for path in ("etc/machine-id", "etc/hostname", "etc/iscsi/initiatorname.iscsi", "etc/nvme/hostnqn", "etc/nvme/hostid"):
+    run(*systemctl, "mask", "--quiet", *_MASKED_UNITS)
+    run(*systemctl, "disable", "--quiet", *_DISABLED_UNITS)
+    run(*systemctl, "enable", "--quiet", *_ENABLED_UNITS)
+    for path in _OF_ONE_MACHINE:
         (root / path).unlink(missing_ok=True)
     # Only comments, and enough to have a service look for NVMe controllers at each boot.
     (root / "etc/nvme/discovery.conf").unlink()
@@ -252,7 +250,10 @@ def _settle(root: Path) -> None:
         (root / path).touch()
 
 
-def _run(*command: str | Path) -> str:
+def run(*command: str | Path) -> str:
+    """A command's output; an error if it fails."""
+    if not shutil.which(command[0]):
+        raise LabError(f"{command[0]} is missing: install the packages of tests/lab/debian-packages.txt")
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise LabError(f"`{' '.join(map(str, command))}` failed: {done.stderr.strip()}")

@@ -15,18 +15,21 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from . import image, inventory, plan, processes, seed, uml
+from . import image, inventory, plan, processes, qemu, seed
 from .errors import LabError
+from .hypervisor import AUTO, Boot, Hypervisor, choose
 from .network import Network
 from .say import say, timed
+from .uml import Uml
 
 RUN = Path("/run/brickwork-lab")
 MEMORY = 1024  # MiB for each machine; it takes what it uses, about 150 when idle
 
-_SECONDS_TO_BOOT = 300  # on a computer that is three times slower than usual
+_HYPERVISORS: dict[str, Hypervisor] = {each.name: each for each in (Uml(), qemu.EMULATION, qemu.ACCELERATED)}
+
 _SECONDS_TO_POWER_OFF = 90
 _LINES_OF_LOG = 15
 
@@ -37,6 +40,7 @@ class Settings:
 
     hypervisor: str
     hosts: int
+    needs: list[str]
     image: str
 
 
@@ -51,10 +55,10 @@ class Lab:
 
     # What the commands do
 
-    def up(self, hosts: int) -> None:
+    def up(self, hosts: int, hypervisor: str, needs: Sequence[str]) -> None:
         with self._locked():
             remove_abandoned()
-            settings = self._settings(hosts)
+            settings = self._settings(hosts, hypervisor, needs)
             machines = plan.machines(settings.hosts)
             self.run.mkdir(parents=True, exist_ok=True)
             self._link_checkout()
@@ -67,7 +71,7 @@ class Lab:
                 with timed(f"starting {', '.join(machine.name for machine in missing)} ({settings.hypervisor})"):
                     for machine in missing:
                         self._start(machine, settings, machines)
-                    self._wait(missing)
+                    self._wait(missing, settings)
             self._write_for_ansible(machines)
 
     def down(self) -> None:
@@ -84,7 +88,7 @@ class Lab:
             with timed(f"rebooting {name}"):
                 self._power_off(machine)
                 self._start(machine, settings, self.machines())
-                self._wait([machine])
+                self._wait([machine], settings)
 
     def kill(self, name: str) -> None:
         with self._locked():
@@ -139,24 +143,28 @@ class Lab:
 
     # Deciding what the lab is made of
 
-    def _settings(self, hosts: int) -> Settings:
+    def _settings(self, hosts: int, hypervisor: str, needs: Sequence[str]) -> Settings:
         """Those of the lab that is there, with more hosts if asked for; else new ones on a clean ground."""
         found = self._found()
-        kernel = uml.kernel()
-        if found:
-            current = Path(found.image).name == image.key(kernel)
+        if found is not None:
             alive = any(self._is_running(machine) for machine in plan.machines(found.hosts))
-            if alive or (current and Path(found.image).exists()):
-                if not current:
-                    say("the machines run on an older image; `down` and `up` make new ones")
-                settings = Settings(found.hypervisor, max(hosts, found.hosts), found.image)
+            current = Path(found.image).name == image.key(_HYPERVISORS[found.hypervisor].kernel())
+            fits = hypervisor in (AUTO, found.hypervisor) and set(needs) <= set(found.needs)
+            if alive and not fits:
+                has = f", with {', '.join(found.needs)}" if found.needs else ""
+                raise LabError(f"a lab is up already, under {found.hypervisor}{has}; take it `down` first")
+            if alive and not current:
+                say("the machines run on an older image; `down` and `up` make new ones")
+            if alive or (current and fits and Path(found.image).exists()):
+                settings = replace(found, hosts=max(hosts, found.hosts))
                 self._save(settings)
                 return settings
         dismantle(self.id)
         self._clear()
-        new = image.get(kernel)
+        name = choose(hypervisor, needs, _kvm_works)
+        new = image.get(_HYPERVISORS[name].kernel())
         image.use(new, self.id, self.state)
-        settings = Settings(kernel.name, hosts, str(new.directory))
+        settings = Settings(name, hosts, list(needs), str(new.directory))
         self._save(settings)
         return settings
 
@@ -165,6 +173,8 @@ class Lab:
             return Settings(**json.loads((self.state / "lab.json").read_text()))
         except FileNotFoundError:
             return None
+        except (TypeError, ValueError) as error:
+            raise LabError("the lab was made by another version of this program; take it `down` first") from error
 
     def _known(self) -> Settings:
         found = self._found()
@@ -193,31 +203,38 @@ class Lab:
         return self.state / f"{machine.name}.ready"
 
     def _start(self, machine: plan.Machine, settings: Settings, machines: Sequence[plan.Machine]) -> None:
-        disk, archive = (self.state / f"{machine.name}.{kind}" for kind in ("disk", "seed"))
+        hypervisor = _HYPERVISORS[settings.hypervisor]
         log = self.state / f"{machine.name}.log"
-        mark = self._mark(machine)
-        processes.stop(self.network, mark)
+        boot = Boot(
+            machine=machine,
+            mark=self._mark(machine),
+            memory=MEMORY,
+            image=image.Image(Path(settings.image)),
+            disk=self.state / f"{machine.name}.disk",
+            seed=self.state / f"{machine.name}.seed",
+            sockets=self.run,
+            needs=settings.needs,
+        )
+        processes.stop(self.network, boot.mark)
         if not self._ready(machine).exists():
-            disk.unlink(missing_ok=True)
+            boot.disk.unlink(missing_ok=True)
             log.unlink(missing_ok=True)
-            seed.write(archive, machine, seed.files(machine, machines, self._keys()))
-        of = image.Image(Path(settings.image))
-        command = uml.command(machine, mark, MEMORY, of, disk, archive, self.run)
-        processes.start(self.network, command, log, uml.environment(of))
+            seed.write(boot.seed, machine, seed.files(machine, machines, self._keys()))
+            hypervisor.make_disk(boot)
+        processes.start(self.network, hypervisor.command(boot), log, hypervisor.environment(boot))
 
-    def _wait(self, machines: Sequence[plan.Machine]) -> None:
+    def _wait(self, machines: Sequence[plan.Machine], settings: Settings) -> None:
+        seconds = _HYPERVISORS[settings.hypervisor].seconds_to_boot
         with ThreadPoolExecutor(len(machines)) as pool:
-            list(pool.map(self._wait_for, machines))
+            list(pool.map(lambda machine: self._wait_for(machine, seconds), machines))
 
-    def _wait_for(self, machine: plan.Machine) -> None:
+    def _wait_for(self, machine: plan.Machine, seconds: int) -> None:
         start = time.monotonic()
         while (answer := self._ask(machine, "systemctl is-system-running --wait")) is None:
             if not self._is_running(machine):
                 raise LabError(f"{machine.name} ended while it booted; {self._last_lines(machine)}")
-            if time.monotonic() - start > _SECONDS_TO_BOOT:
-                raise LabError(
-                    f"{machine.name} does not answer ssh after {_SECONDS_TO_BOOT} s; {self._last_lines(machine)}"
-                )
+            if time.monotonic() - start > seconds:
+                raise LabError(f"{machine.name} does not answer ssh after {seconds} s; {self._last_lines(machine)}")
             time.sleep(0.5)
         say(f"{machine.name}: up after {time.monotonic() - start:.0f} s")
         if answer != "running":
@@ -300,6 +317,16 @@ class Lab:
         owner = self.checkout.stat()
         for path in [self.state, *self.state.iterdir(), sockets]:
             os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _kvm_works() -> bool:
+    """Seen by booting, never believed: a device node says nothing."""
+    if not os.path.exists("/dev/kvm"):
+        return False
+    say("trying KVM …")
+    works = qemu.kvm_runs_code() and qemu.kvm_boots(image.get(qemu.ACCELERATED.kernel()))
+    say(f"trying KVM: it {'works' if works else 'boots nothing within 5 s'}")
+    return works
 
 
 def dismantle(lab: str) -> None:

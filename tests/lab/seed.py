@@ -16,7 +16,12 @@ from . import plan
 IQN_PREFIX = "iqn.2026-11.org.example"
 VOLUME_GROUP = "vg0"
 
-_VOLUME_GROUP_UNIT = "etc/systemd/system/multi-user.target.wants/lab-volume-group.service"
+# Units that run on the controller alone: the volume group, and LIO's configuration restored from it.
+_CONTROLLER_UNITS = (
+    "/etc/systemd/system/lab-volume-group.service",
+    "/usr/lib/systemd/system/rtslib-fb-targetctl.service",
+)
+_STARTED_AT_BOOT = "etc/systemd/system/multi-user.target.wants"
 
 
 def files(machine: plan.Machine, machines: Iterable[plan.Machine], keys: Mapping[str, str]) -> dict[str, str]:
@@ -68,9 +73,9 @@ def write(path: Path, machine: plan.Machine, contents: Mapping[str, str]) -> Non
             member.size = len(text.encode())
             member.mode = 0o600 if "ssh" in name or "iscsi" in name else 0o644
             archive.addfile(member, io.BytesIO(text.encode()))
-        if machine.is_controller:
-            member = tarfile.TarInfo(_VOLUME_GROUP_UNIT)
-            member.type, member.linkname = tarfile.SYMTYPE, "../lab-volume-group.service"
+        for unit in _CONTROLLER_UNITS if machine.is_controller else ():
+            member = tarfile.TarInfo(f"{_STARTED_AT_BOOT}/{Path(unit).name}")
+            member.type, member.linkname = tarfile.SYMTYPE, unit
             archive.addfile(member)
     temporary.chmod(0o600)
     temporary.rename(path)
