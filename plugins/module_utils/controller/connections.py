@@ -91,7 +91,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def _request(params: dict[str, Any]) -> Request:
     present = params["state"] == "present"
     connector, host = params["connector"], params["host"]
-    named = connector and rules.connector_host(connector)
+    named = None if connector is None else rules.connector_host(connector)
     if params["timeout"] < 1:
         raise invalid("timeout", "a number of seconds above zero", params["timeout"])
     if host is not None and not rules.HOST.fullmatch(host):
@@ -114,8 +114,8 @@ def _request(params: dict[str, Any]) -> Request:
 
 def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failures]:
     """What is to become of every volume, and why that is refused for some; this changes nothing."""
+    holder = backend.holder(request.connector or {}) if request.present else None
     inventory = backend.inventory()
-    holder = backend.holder(request.connector) if request.present and request.connector else None
     decisions, failures = [], {}
     for name in request.volumes:
         try:
