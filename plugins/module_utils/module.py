@@ -17,6 +17,11 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 # The keys under which connection_info carries a secret, for every protocol that has one (os-brick's names).
 SECRET_KEYS = frozenset({"auth_password", "discovery_auth_password", "keyring", "dhchap_key", "dhchap_ctrl_key"})
 
+# How Ansible's messages about arguments name the argument.
+NAMED_ARGUMENT = re.compile(
+    r"(?:argument '?|required arguments: |parameters? for [^:]*: |value of (?=\w+ must be one)|following are missing: )([\w.]+)"
+)
+
 
 def secrets_in(value: Any) -> Iterator[str]:
     """Every secret in a module's arguments, at any depth."""
@@ -50,9 +55,9 @@ class StorageModule(AnsibleModule):
             # The constructor fails only over the arguments.
             self.no_log_values.update(secrets_in(self.params))
             kwargs.setdefault("error_code", "invalid_argument")
-            named = re.search(r"argument '?(\w+)'?|required arguments: (\w+)|parameters? for [^:]*: ([\w.]+)", msg)
+            named = NAMED_ARGUMENT.search(msg)
             if named:
-                kwargs.setdefault("field", next(filter(None, named.groups())))
+                kwargs.setdefault("field", named[1])
         super().fail_json(msg, **kwargs)
 
 
