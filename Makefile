@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full lint sanity unit molecule bench lab lab-down docs bootstrap
+.PHONY: help demo test test-full lint sanity unit molecule integration bench lab lab-down docs bootstrap
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: bootstrap ## See the main job happen on real machines: create, attach, move, detach, delete
 	@tests/demo/run
@@ -12,13 +12,14 @@ test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on t
 
 test-full: test bench ## The same, and the benchmarks
 
-lint sanity unit molecule:
+lint sanity unit molecule integration:
 	@tests/run $@
 
 lint: ## The linters alone
 sanity: ## ansible-test sanity alone
 unit: ## The unit tests alone
 molecule: ## The Molecule scenarios alone, on the lab
+integration: ## The tests of the contract alone, on the lab
 
 bench: bootstrap ## The benchmarks, on the lab
 	@.venv/bin/python tests/bench

@@ -10,14 +10,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .command import BUILD, say
+from .command import BUILD, ROOT, say
 from .lab import Lab
 from .lint import lint
 from .molecule import scenarios
+from .pytest import integration, unit
 from .sanity import sanity
 from .stage import Stage
 from .tally import FAILED, Tally
-from .unit import unit
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Result:
 def main(wanted: Sequence[str]) -> int:
     """Run the stages named, or all; return 0 only if each ran a test and none failed."""
     every = [Stage("lint", lint), Stage("sanity", sanity), Stage("unit", unit), *scenarios()]
+    if (ROOT / "tests" / "integration").is_dir():
+        every.append(Stage("integration", integration, needs_lab=True))
     unknown = [name for name in wanted if not any(stage.is_named(name) for stage in every)]
     if unknown:
         say(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(stage.name for stage in every)}")
