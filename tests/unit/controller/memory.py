@@ -107,7 +107,7 @@ class MemoryBackend(Backend):
 
     def _become(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         failures: Failures = {}
-        for _, after in changes:
+        for after in (change[1] for change in changes):
             try:
                 self._may(after.name)
             except StorageError as error:
