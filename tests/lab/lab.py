@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from . import image, inventory, plan, processes, qemu, seed
 from .errors import LabError
@@ -30,6 +31,10 @@ MEMORY = 1024  # MiB for each machine; it takes what it uses, about 150 when idl
 
 _HYPERVISORS: dict[str, Hypervisor] = {each.name: each for each in (Uml(), qemu.EMULATION, qemu.ACCELERATED)}
 
+_FILES = (
+    *("*.disk", "*.ready", "*.seed", "*.new", "key", "key.pub", "host_key", "host_key.pub"),
+    *("inventory.yml", "known_hosts", "lab.json", "run", "ssh_config"),
+)
 _SECONDS_TO_POWER_OFF = 90
 _LINES_OF_LOG = 15
 
@@ -70,16 +75,14 @@ class Lab:
             else:
                 with timed(f"starting {', '.join(machine.name for machine in missing)} ({settings.hypervisor})"):
                     for machine in missing:
-                        self._start(machine, settings, machines)
+                        self._start(machine, settings)
                     self._wait(missing, settings)
             self._write_for_ansible(machines)
 
     def down(self) -> None:
         with self._locked():
             dismantle(self.id)
-            for path in self.state.iterdir():
-                if path.suffix != ".log" and path.name != "lock":
-                    path.unlink()
+            self._clear()
         say("down")
 
     def reboot(self, name: str) -> None:
@@ -87,7 +90,7 @@ class Lab:
             settings, machine = self._known(), self.machine(name)
             with timed(f"rebooting {name}"):
                 self._power_off(machine)
-                self._start(machine, settings, self.machines())
+                self._start(machine, settings)
                 self._wait([machine], settings)
 
     def kill(self, name: str) -> None:
@@ -120,10 +123,11 @@ class Lab:
             for machine in self.machines()
         ]
 
-    def ssh(self, name: str, command: Sequence[str]) -> int:
-        """Run a command on a machine, or a shell; its exit status."""
+    def ssh(self, name: str, command: Sequence[str]) -> NoReturn:
+        """Become a command on a machine, or a shell."""
         ssh = ["ssh", "-F", str(self.state / "ssh_config"), self.machine(name).name]
-        return subprocess.run(self.network.enter([*ssh, *remote_command(command)])).returncode
+        entered = self.network.enter([*ssh, *remote_command(command)])
+        os.execvp(entered[0], entered)
 
     def log(self, name: str) -> Path:
         path = self.state / f"{name}.log"
@@ -186,8 +190,9 @@ class Lab:
         write(self.state / "lab.json", json.dumps(asdict(settings)) + "\n")
 
     def _clear(self) -> None:
-        for path in self.state.iterdir():
-            if path.name != "lock":
+        """Forget the lab; what somebody else keeps in its directory stays, and so do the consoles, for a late look."""
+        for pattern in _FILES:
+            for path in self.state.glob(pattern):
                 path.unlink()
 
     # Machines
@@ -202,7 +207,7 @@ class Lab:
         """Exists once the machine has answered: from then on its disk is worth keeping."""
         return self.state / f"{machine.name}.ready"
 
-    def _start(self, machine: plan.Machine, settings: Settings, machines: Sequence[plan.Machine]) -> None:
+    def _start(self, machine: plan.Machine, settings: Settings) -> None:
         hypervisor = _HYPERVISORS[settings.hypervisor]
         log = self.state / f"{machine.name}.log"
         boot = Boot(
@@ -219,7 +224,7 @@ class Lab:
         if not self._ready(machine).exists():
             boot.disk.unlink(missing_ok=True)
             log.unlink(missing_ok=True)
-            seed.write(boot.seed, machine, seed.files(machine, machines, self._keys()))
+            seed.write(boot.seed, machine, seed.files(machine, self._keys()))
             hypervisor.make_disk(boot)
         processes.start(self.network, hypervisor.command(boot), log, hypervisor.environment(boot))
 
@@ -230,7 +235,7 @@ class Lab:
 
     def _wait_for(self, machine: plan.Machine, seconds: int) -> None:
         start = time.monotonic()
-        while (answer := self._ask(machine, "systemctl is-system-running --wait")) is None:
+        while (answer := self._ask(machine, "systemctl is-system-running --wait", seconds)) is None:
             if not self._is_running(machine):
                 raise LabError(f"{machine.name} ended while it booted; {self._last_lines(machine)}")
             if time.monotonic() - start > seconds:
@@ -242,10 +247,14 @@ class Lab:
             say(f"{machine.name} is {answer}: {' '.join(line.split()[0] for line in failed.splitlines())}")
         self._ready(machine).touch()
 
-    def _ask(self, machine: plan.Machine, command: str) -> str | None:
+    def _ask(self, machine: plan.Machine, command: str, seconds: float = 60) -> str | None:
         """The command's output on the machine, None if the machine does not answer."""
         ssh = ["ssh", "-F", str(self.state / "ssh_config"), "-o", "ConnectTimeout=2", machine.name, command]
-        done = subprocess.run(self.network.enter(ssh), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        entered = self.network.enter(ssh)
+        try:
+            done = subprocess.run(entered, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
         return None if done.returncode == 255 else done.stdout.strip()
 
     def _power_off(self, machine: plan.Machine) -> None:

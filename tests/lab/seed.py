@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import tarfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import plan
@@ -24,12 +24,12 @@ _CONTROLLER_UNITS = (
 _STARTED_AT_BOOT = "etc/systemd/system/multi-user.target.wants"
 
 
-def files(machine: plan.Machine, machines: Iterable[plan.Machine], keys: Mapping[str, str]) -> dict[str, str]:
+def files(machine: plan.Machine, keys: Mapping[str, str]) -> dict[str, str]:
     """Path to content. `keys`: `authorized`, `host` and `host_public`, the texts of the lab's ssh keys."""
     host_id = uuid.uuid4()
     found = {
         "etc/hostname": f"{machine.name}\n",
-        "etc/hosts": _hosts(machines),
+        "etc/hosts": _hosts(),
         "etc/machine-id": f"{uuid.uuid4().hex}\n",
         "etc/lab/root-uuid": f"{uuid.uuid4()}\n",
         "etc/iscsi/initiatorname.iscsi": f"InitiatorName={IQN_PREFIX}:{machine.name}\n",
@@ -81,9 +81,10 @@ def write(path: Path, machine: plan.Machine, contents: Mapping[str, str]) -> Non
     temporary.rename(path)
 
 
-def _hosts(machines: Iterable[plan.Machine]) -> str:
-    lines = ["127.0.0.1 localhost", *(f"{other.address} {other.name}" for other in machines)]
-    return "".join(f"{line}\n" for line in lines)
+def _hosts() -> str:
+    """Every machine that this lab may ever have: hosts can be added later."""
+    others = plan.machines(plan.MAXIMUM_HOSTS)
+    return "127.0.0.1 localhost\n" + "".join(f"{other.address} {other.name}\n" for other in others)
 
 
 def _section(name: str, **settings: str) -> str:

@@ -1,0 +1,50 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names and addresses: two labs never meet, and neither do two machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.brickwork.storage.tests.lab import plan
+
+
+def test_each_checkout_has_a_lab_of_its_own() -> None:
+    assert plan.lab_id(Path("/home/a/storage")) != plan.lab_id(Path("/home/b/storage"))
+    assert plan.lab_id(Path("/home/a/storage")) == plan.lab_id(Path("/home/a/storage"))
+
+
+def test_machines_are_the_controller_and_its_hosts() -> None:
+    assert [machine.name for machine in plan.machines(3)] == ["controller", "host1", "host2", "host3"]
+    assert [machine.is_controller for machine in plan.machines(2)] == [True, False, False]
+
+
+@pytest.mark.parametrize("hosts", [0, plan.MAXIMUM_HOSTS + 1])
+def test_impossible_number_of_hosts(hosts: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to {plan.MAXIMUM_HOSTS} hosts, not {hosts}"):
+        plan.machines(hosts)
+
+
+@pytest.mark.parametrize("attribute", ["address", "mac", "tap"])
+def test_nothing_is_used_twice(attribute: str) -> None:
+    machines = plan.machines(plan.MAXIMUM_HOSTS)
+    found = [getattr(interface, attribute) for machine in machines for interface in machine.interfaces]
+    assert len(found) == len(set(found)) == 3 * (plan.MAXIMUM_HOSTS + 1)
+
+
+def test_names_fit_the_kernel() -> None:
+    for interface in plan.machines(plan.MAXIMUM_HOSTS)[-1].interfaces:
+        assert len(interface.tap) <= 15
+        assert len(interface.name) <= 15
+
+
+def test_more_hosts_leave_the_addresses_of_the_first_alone() -> None:
+    assert plan.machines(5)[:3] == plan.machines(2)
+
+
+def test_ssh_takes_a_network_that_nobody_cuts() -> None:
+    controller = plan.machines(1)[0]
+    assert controller.address not in {controller.on(network).address for network in plan.STORAGE_NETWORKS}
