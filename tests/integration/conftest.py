@@ -1,0 +1,57 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes for the tests, and proof that nothing of them is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.brickwork.storage.tests.integration.lab import LAB, Lab
+
+VOLUMES = ("test-data", "test-log")
+HOSTS = ("host1", "host2")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab, which must be up."""
+    assert (LAB / "inventory.yml").exists(), "the lab is down; start it with `make lab`"
+    return Lab()
+
+
+def _release(lab: Lab) -> None:
+    for host in (*HOSTS, "controller"):
+        lab.module(host, "volume_attach", volumes=list(VOLUMES), state="absent", force=True)
+    there = lab.ssh("controller", "lvs --noheadings -o lv_name vg0").split()
+    volumes = [volume for volume in VOLUMES if volume in there]
+    if volumes:
+        lab.module("controller", "volume_connection", volumes=volumes, all_hosts=True, fenced=True, state="absent")
+
+
+@pytest.fixture(scope="session")
+def created(lab: Lab) -> Iterator[None]:
+    """The volumes, for all tests; removed at the end."""
+    _release(lab)
+    lab.succeed("controller", "volume", volumes=list(VOLUMES), size="128MiB")
+    yield
+    lab.succeed("controller", "volume", volumes=list(VOLUMES), state="absent")
+
+
+@pytest.fixture
+def volumes(lab: Lab, created: None) -> Iterator[tuple[str, str]]:
+    """The names of two volumes, connected nowhere; a test that leaves anything of them behind has failed."""
+    yield VOLUMES
+    left = {host: lab.leftovers(host) for host in HOSTS}
+    exported = lab.exported()
+    if any(left.values()) or exported:
+        _release(lab)
+    assert (left, exported) == (dict.fromkeys(HOSTS, ""), "")
+
+
+@pytest.fixture
+def volume(volumes: tuple[str, str]) -> str:
+    """The name of one."""
+    return volumes[0]

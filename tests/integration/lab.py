@@ -1,0 +1,142 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab as the tests use it: modules, plays and looks with other eyes than the modules'."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LAB = CHECKOUT / ".lab"
+LIMIT = 600
+# What an attachment leaves on a host; each line is something, so nothing is an empty text.
+HOST_LEFTOVERS = """
+ls -d /sys/class/iscsi_session/session* /sys/block/sd* /sys/block/dm-* 2>/dev/null | xargs -r -n1 basename
+find /var/lib/iscsi/nodes /etc/iscsi/nodes /var/lib/brickwork/attachments -mindepth 1 2>/dev/null
+true
+"""
+
+
+@dataclass(frozen=True)
+class Play:
+    """How a run of ansible-playbook ended."""
+
+    status: int
+    output: str
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """The counters of each host."""
+        lines = self.output.rpartition("PLAY RECAP")[2].splitlines()
+        parts = [line.partition(":") for line in lines if "ok=" in line]
+        return {
+            host.strip(): {key: int(value) for key, _, value in (pair.partition("=") for pair in counters.split())}
+            for host, _colon, counters in parts
+        }
+
+
+@dataclass
+class Lab:
+    """The machines of a lab that is up."""
+
+    _connectors: dict[tuple[str, bool], dict[str, Any]] = field(default_factory=dict)
+
+    def ansible(self, *arguments: str, verbose: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run an ad-hoc command."""
+        command = [str(LAB / "run"), "ansible", "-i", str(LAB / "inventory.yml"), *arguments]
+        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environment, check=False)
+
+    def module(
+        self, machine: str, name: str, *, check: bool = False, python: str = "", **arguments: Any
+    ) -> dict[str, Any]:
+        """Run a module of the collection ad hoc, and return its result whether it failed or not."""
+        options = ["--check", "--diff"] if check else []
+        if python:
+            options += ["-e", f"ansible_python_interpreter={python}"]
+        done = self.ansible(machine, "-m", f"brickwork.storage.{name}", "-a", json.dumps(arguments), *options)
+        start = done.stdout.find(" => ")
+        assert start >= 0, f"no result: {done.stdout}{done.stderr}"
+        result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[start + 4 :].lstrip())[0]
+        result["failed"] = done.returncode != 0
+        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+        return result
+
+    def succeed(self, machine: str, name: str, **arguments: Any) -> dict[str, Any]:
+        """Run a module that must not fail."""
+        result = self.module(machine, name, **arguments)
+        assert not result["failed"], result
+        return result
+
+    def refuse(self, machine: str, name: str, code: str, **arguments: Any) -> dict[str, Any]:
+        """Run a module that must fail with a code."""
+        result = self.module(machine, name, **arguments)
+        assert (result["failed"], result.get("error_code")) == (True, code), result
+        return result
+
+    def connector(self, host: str, multipath: bool = True) -> dict[str, Any]:
+        """Step 1; a host's does not change while it is up."""
+        key = (host, multipath)
+        if key not in self._connectors:
+            facts = self.succeed(host, "volume_connector_facts", multipath=multipath)
+            self._connectors[key] = facts["ansible_facts"]["volume_connector"]
+        return self._connectors[key]
+
+    def connect(self, host: str, *volumes: str, multipath: bool = True, **arguments: Any) -> list[dict[str, Any]]:
+        """Step 2."""
+        connector = self.connector(host, multipath)
+        done = self.succeed("controller", "volume_connection", volumes=list(volumes), connector=connector, **arguments)
+        connections: list[dict[str, Any]] = done["connections"]
+        return connections
+
+    def attach(self, host: str, connections: list[dict[str, Any]], **arguments: Any) -> dict[str, Any]:
+        """Step 3, over all paths unless told otherwise."""
+        return self.succeed(host, "volume_attach", connections=connections, **{"multipath": True, **arguments})
+
+    def detach(self, host: str, *volumes: str, **arguments: Any) -> dict[str, Any]:
+        """Step 3 undone."""
+        return self.succeed(host, "volume_attach", volumes=list(volumes), state="absent", **arguments)
+
+    def disconnect(self, host: str, *volumes: str, **arguments: Any) -> dict[str, Any]:
+        """Step 2 undone."""
+        return self.succeed(
+            "controller", "volume_connection", volumes=list(volumes), host=host, state="absent", **arguments
+        )
+
+    def play(self, playbook: str, *options: str, **variables: Any) -> Play:
+        """Run a playbook of the collection."""
+        command = [str(LAB / "run"), "ansible-playbook", "-i", str(LAB / "inventory.yml"), playbook]
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+        extra = ["-e", json.dumps({f"volume_attachment_{name}": value for name, value in variables.items()})]
+        done = subprocess.run(
+            [*command, *extra, *options], capture_output=True, text=True, timeout=LIMIT, env=environment, check=False
+        )
+        return Play(done.returncode, done.stdout + done.stderr)
+
+    def ssh(self, host: str, script: str, check: bool = True) -> str:
+        """Run a shell script on a machine and return what it printed."""
+        command = [str(LAB / "run"), "ssh", "-F", str(LAB / "ssh_config"), host, "bash -s"]
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def control(self, *arguments: str) -> None:
+        """Run the lab's own program, to cut networks and to reboot."""
+        subprocess.run(
+            ["python3", str(CHECKOUT / "tests/lab"), *arguments], check=True, timeout=LIMIT, capture_output=True
+        )
+
+    def leftovers(self, host: str) -> str:
+        """What attachments have left on a host; empty where nothing."""
+        return self.ssh(host, HOST_LEFTOVERS).strip()
+
+    def exported(self) -> str:
+        """What connections have left on the controller; empty where nothing."""
+        look = "ls -d /sys/kernel/config/target/iscsi/iqn.* 2>/dev/null; lvs --noheadings -o lv_tags vg0 | grep -o brickwork.connection.*; true"
+        return self.ssh("controller", look).strip()

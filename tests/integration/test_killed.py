@@ -1,0 +1,134 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module killed at any moment: repeating it, or asking for the opposite, works and leaves nothing extra."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+
+WATCHER = Path(__file__).with_name("killed_at.py")
+DIRECTORY = "/run/test/killed"
+# After the last moment the module ends by itself; a module that does more than this has changed beyond recognition.
+MOST_MOMENTS = 60
+# Long enough for iscsiadm to be in the middle of a login, short enough not to outlive it.
+A_LITTLE_LATER = 0.2
+HOST = "host1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interpreters(lab: Lab) -> None:
+    """An interpreter on each machine that kills itself."""
+    for host in (HOST, "controller"):
+        lab.ssh(
+            host,
+            f"mkdir -p {DIRECTORY}\ncat > {DIRECTORY}/sitecustomize.py <<'WATCHER'\n{WATCHER.read_text()}\nWATCHER\n"
+            f"printf '#!/bin/sh\\nKILLED_AT=$(cat {DIRECTORY}/at) PYTHONPATH={DIRECTORY} exec /usr/bin/python3 \"$@\"\\n'"
+            f" > {DIRECTORY}/python\nchmod +x {DIRECTORY}/python\n",
+        )
+
+
+def moments(lab: Lab, host: str, module: str, delay: float, arguments: dict[str, Any]) -> Iterator[int]:
+    """Kill the module at its first moment, its second, and so on; ends when it came to its end first."""
+    for moment in range(1, MOST_MOMENTS + 1):
+        lab.ssh(host, f"echo {moment}:{delay} > {DIRECTORY}/at")
+        done = lab.ansible(
+            host,
+            "-m",
+            f"brickwork.storage.{module}",
+            "-a",
+            json.dumps(arguments),
+            "-e",
+            f"ansible_python_interpreter={DIRECTORY}/python",
+        )
+        if done.returncode == 0:
+            return
+        assert "error_code" not in done.stdout, done.stdout
+        yield moment
+    pytest.fail(f"{module} was not done after {MOST_MOMENTS} moments")
+
+
+def attached_once(lab: Lab) -> None:
+    """One volume over two paths, and nothing beside it."""
+    left = lab.leftovers(HOST).splitlines()
+    kinds = {
+        "session": sum(line.startswith("session") for line in left),
+        "disk": sum(line.startswith("sd") for line in left),
+        "map": sum(line.startswith("dm-") for line in left),
+        "record": sum(line.startswith("/var/lib/brickwork") for line in left),
+        "node": sum(line.startswith("/var/lib/iscsi") and line.endswith(",3260") for line in left),
+    }
+    assert kinds == {"session": 2, "disk": 2, "map": 1, "record": 1, "node": 2}, left
+
+
+@pytest.mark.parametrize("delay", [0, A_LITTLE_LATER], ids=["right before", "a little after"])
+def test_attach(lab: Lab, volume: str, delay: float) -> None:
+    connections = lab.connect(HOST, volume)
+    arguments = {"connections": connections, "multipath": True, "min_paths": 2}
+    count = 0
+    for moment in moments(lab, HOST, "volume_attach", delay, arguments):
+        count += 1
+        if moment % 2:  # half the moments are repeated, half negated; the other delay has it the other way round
+            lab.attach(HOST, connections, min_paths=2)
+            attached_once(lab)
+            assert not lab.attach(HOST, connections, min_paths=2)["changed"]
+        lab.detach(HOST, volume)
+        assert lab.leftovers(HOST) == "", f"after moment {moment}"
+    assert count > 5
+    attached_once(lab)
+    lab.detach(HOST, volume)
+    lab.disconnect(HOST, volume)
+
+
+@pytest.mark.parametrize("delay", [0, A_LITTLE_LATER], ids=["right before", "a little after"])
+def test_detach(lab: Lab, volume: str, delay: float) -> None:
+    connections = lab.connect(HOST, volume)
+    lab.attach(HOST, connections, min_paths=2)
+    count = 0
+    for moment in moments(lab, HOST, "volume_attach", delay, {"volumes": [volume], "state": "absent"}):
+        count += 1
+        if moment % 2:
+            lab.detach(HOST, volume)
+            assert lab.leftovers(HOST) == "", f"after moment {moment}"
+        lab.attach(HOST, connections, min_paths=2)
+        attached_once(lab)
+    assert count > 3
+    assert lab.leftovers(HOST) == ""
+    lab.disconnect(HOST, volume)
+
+
+def test_connect(lab: Lab, volume: str) -> None:
+    arguments = {"volumes": [volume], "connector": lab.connector(HOST)}
+    count = 0
+    for moment in moments(lab, "controller", "volume_connection", 0, arguments):
+        count += 1
+        if moment % 2:
+            lab.connect(HOST, volume)
+            assert not lab.succeed("controller", "volume_connection", **arguments)["changed"]
+        lab.disconnect(HOST, volume)
+        assert lab.exported() == "", f"after moment {moment}"
+        saved = lab.ssh("controller", "cat /etc/rtslib-fb-target/saveconfig.json")
+        assert "brickwork" not in saved, f"after moment {moment}"
+    assert count > 5
+    lab.disconnect(HOST, volume)
+
+
+def test_disconnect(lab: Lab, volume: str) -> None:
+    lab.connect(HOST, volume)
+    count = 0
+    for moment in moments(
+        lab, "controller", "volume_connection", 0, {"volumes": [volume], "host": HOST, "state": "absent"}
+    ):
+        count += 1
+        if moment % 2:
+            lab.disconnect(HOST, volume)
+            assert lab.exported() == "", f"after moment {moment}"
+        lab.connect(HOST, volume)
+    assert count > 3
