@@ -152,3 +152,17 @@ def test_what_was_not_saved_is_no_complete_export(exports: lio.Lio) -> None:
     export = exports.export(ID)
     assert export is not None
     assert not export.saved
+
+
+def test_finds_the_saved_secret_of_this_target_and_initiator_alone() -> None:
+    acls = [{"node_wwn": "iqn.a"}, {"node_wwn": "iqn.b", "chap_userid": "host2", "chap_password": "secret"}]
+    saved = {"targets": [{"wwn": PREFIX + OTHER, "tpgs": []}, {"wwn": PREFIX + ID, "tpgs": [{"node_acls": acls}]}]}
+    assert lio._saved_secret(saved, PREFIX + ID, "iqn.b") == "secret"
+    assert lio._saved_secret(saved, PREFIX + ID, "iqn.a") is None
+    assert lio._saved_secret(saved, PREFIX + OTHER, "iqn.b") is None
+    assert lio._saved_secret({}, PREFIX + ID, "iqn.b") is None
+
+
+def test_secrets_are_long_and_differ() -> None:
+    assert len({lio._new_secret() for dummy in range(50)}) == 50
+    assert all(len(secret) == 32 and secret.isalnum() for secret in [lio._new_secret()])

@@ -79,7 +79,7 @@ def test_two_logical_volumes_with_one_id_are_both_left_alone(lvm: Commands) -> N
     lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}", copy=f"brickwork.id={ID}"), "")
     inventory = backend().inventory()
     assert inventory.volumes == {}
-    assert "vg0/data and copy" in inventory.strangers["data"]
+    assert "data and copy of volume group vg0" in inventory.strangers["data"]
 
 
 def test_the_device_is_named_by_uuids(lvm: Commands) -> None:

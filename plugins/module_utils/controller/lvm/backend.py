@@ -70,21 +70,18 @@ class LvmBackend(Backend):
     def inventory(self) -> Inventory:
         found = self._group.logical_volumes()
         self._found = {entry.name: entry for entry in found}
-        ids = {entry.name: tags.identity(entry.tags) for entry in found}
+        names: dict[Optional[str], list[str]] = {}
+        for entry in found:
+            names.setdefault(tags.identity(entry.tags), []).append(entry.name)
         volumes: dict[str, Volume] = {}
         strangers: dict[str, str] = {}
-        for entry in found:
-            volume_id = ids[entry.name]
-            twins = [name for name, other in ids.items() if other == volume_id and name != entry.name]
+        for volume_id, alike in names.items():
             if volume_id is None:
-                strangers[entry.name] = self._stranger(entry.name)
-            elif twins:
-                strangers[entry.name] = (
-                    f"The logical volumes {self._settings.volume_group}/{entry.name} and {', '.join(twins)} have the same "
-                    f"tag {tags.ID}{volume_id}; remove it from all that are not the volume (lvchange --deltag)."
-                )
+                strangers.update((name, self._stranger(name)) for name in alike)
+            elif len(alike) > 1:
+                strangers.update((name, self._ambiguous(volume_id, alike)) for name in alike)
             else:
-                volumes[entry.name] = self._volume(entry, volume_id)
+                volumes[alike[0]] = self._volume(self._found[alike[0]], volume_id)
         return Inventory(volumes, strangers)
 
     def _volume(self, entry: LogicalVolume, volume_id: str) -> Volume:
@@ -104,6 +101,12 @@ class LvmBackend(Backend):
         return (
             f"The logical volume {path} exists, but backend {self.name} did not make it, so it is never exported, grown or deleted. "
             f"To hand it over for good: lvchange --addtag {tags.ID}$(uuidgen) {path}"
+        )
+
+    def _ambiguous(self, volume_id: str, names: list[str]) -> str:
+        return (
+            f"The logical volumes {' and '.join(names)} of volume group {self._settings.volume_group} have the same tag "
+            f"{tags.ID}{volume_id}; remove it from those that are not the volume (lvchange --deltag)."
         )
 
     # Volumes

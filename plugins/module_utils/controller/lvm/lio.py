@@ -172,8 +172,8 @@ class Lio:
         """
         rtslib = self._rtslib
         _mark(_volume_id(wanted))
-        # Loads the kernel's modules, and sets where the target keeps its own files, which has to exist.
-        Path(rtslib.root.RTSRoot._preferred_dbroot).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Loads the kernel's modules, and makes LIO keep its own files beside the saved configuration, which takes the directory.
+        Path(rtslib.root.default_save_file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rtslib.RTSRoot()
         # The target comes first and goes last: where there is anything left of an export, there is its target.
         target = rtslib.Target(rtslib.FabricModule("iscsi"), wanted.target)
@@ -190,7 +190,7 @@ class Lio:
             acl = rtslib.NodeACL(group, initiator)
             if not acl.chap_password:
                 acl.chap_userid = users[initiator]
-                acl.chap_password = "".join(map(secrets.choice, [SECRET_ALPHABET] * SECRET_LENGTH))
+                acl.chap_password = _saved_secret(self._saved(), wanted.target, initiator) or _new_secret()
             if not any(acl.mapped_luns):
                 rtslib.MappedLUN(acl, LUN, LUN)
         group.enable = True
@@ -223,27 +223,15 @@ class Lio:
         marked = {marker.name for marker in UNSAVED.glob("*")}
         if not marked:
             return
-        rtslib = self._rtslib
-        path = Path(rtslib.root.default_save_file)
-        try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            saved = {}
-        except ValueError as error:
-            raise StorageError(
-                "failed_precondition",
-                f"{path}, from which LIO is restored at boot, is not JSON ({error}); repair it, or write it anew with "
-                "targetctl save.",
-            ) from None
+        saved = self._saved()
         objects = [entry for entry in saved.get("storage_objects", []) if entry.get("name") not in marked]
         targets = [entry for entry in saved.get("targets", []) if entry.get("wwn", "").rpartition(":")[2] not in marked]
         for volume_id in sorted(marked):
             storage_object, target = self._storage_object(volume_id), self._target(volume_id)
             objects += [storage_object.dump()] if storage_object else []
             targets += [target.dump()] if target else []
-        _write_durably(
-            path, json.dumps({**saved, "storage_objects": objects, "targets": targets}, sort_keys=True, indent=2)
-        )
+        saved.update(storage_objects=objects, targets=targets)
+        _write_durably(Path(self._rtslib.root.default_save_file), json.dumps(saved, sort_keys=True, indent=2))
         for volume_id in marked:
             _marker(volume_id).unlink(missing_ok=True)
 
@@ -280,6 +268,21 @@ class Lio:
             return self._rtslib.BlockStorageObject(volume_id)
         except self._rtslib.RTSLibError:
             return None
+
+    def _saved(self) -> dict[str, Any]:
+        """What a reboot brings back, in rtslib's form."""
+        path = Path(self._rtslib.root.default_save_file)
+        try:
+            saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise StorageError(
+                "failed_precondition",
+                f"{path}, from which LIO is restored at boot, is not JSON ({error}); repair it, or write it anew with "
+                "targetctl save.",
+            ) from None
+        return saved
 
     def _put_behind(self, group: Any, wanted: Export) -> None:
         """The LUN, over a storage object whose unit serial is the volume's id, which fixes the WWN that hosts see."""
@@ -327,6 +330,20 @@ class Lio:
 
 def _volume_id(export: Export) -> str:
     return export.target.rpartition(":")[2]
+
+
+def _new_secret() -> str:
+    return "".join(map(secrets.choice, [SECRET_ALPHABET] * SECRET_LENGTH))
+
+
+def _saved_secret(saved: dict[str, Any], target: str, initiator: str) -> Optional[str]:
+    """The secret of an export that is saved, though the kernel has lost it: the host still has it, and comes back with it."""
+    for entry in saved.get("targets", []):
+        for group in entry["tpgs"] if entry.get("wwn") == target else []:
+            for acl in group.get("node_acls", []):
+                if acl.get("node_wwn") == initiator and acl.get("chap_password"):
+                    return str(acl["chap_password"])
+    return None
 
 
 def _marker(volume_id: str) -> Path:
