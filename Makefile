@@ -5,7 +5,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: bootstrap ## See the main job happen on real machines: create, attach, move, detach, delete
-	@tests/demo/run
+	@.venv/bin/python tests/demo
 
 test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
 	@tests/run

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -37,7 +36,9 @@ def main() -> int:
         "-e",
         json.dumps({"demo_text": f"signed {secrets.token_hex(4)}", "demo_table": str(table)}),
     ]
-    status = subprocess.run(command, cwd=CHECKOUT, check=False, env={**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "no"})
+    status = subprocess.run(
+        command, cwd=CHECKOUT, check=False, env={**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "no"}
+    )
     if status.returncode or not table.exists():
         say("The demonstration did not come to its end; what failed stands above. `make demo` starts it again.")
         return 1
@@ -51,7 +52,7 @@ def main() -> int:
 
 def lines(steps: list[dict[str, Any]]) -> list[str]:
     """The table, a line for each step under a heading."""
-    rows = [COLUMNS]
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for step in steps:
         values = {"volume": "demo-data", "device": "", "paths": "", **step, "seconds": f"{float(step['seconds']):.1f}"}
         rows.append(tuple(str(values[column]) for column in COLUMNS))
