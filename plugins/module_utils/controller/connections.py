@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -19,6 +20,10 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.regis
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+# A host that has just logged out is through with the volume, but the target takes a moment to drop the session.
+LOGOUT_SECONDS = 3
+LOGOUT_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     request = _request(params)
     deadline = Deadline(params["timeout"])
     backend = open_backend(params["config"], params["backend"], deadline)
-    decisions, failures = _decide(backend, request)
+    decisions, failures = _decide_after_logout(backend, request, deadline.within(LOGOUT_SECONDS))
     needs_lock = any(decision.changes for decision in decisions) or any(
         error.code == "aborted" for error in failures.values()
     )
@@ -110,6 +115,14 @@ def _request(params: dict[str, Any]) -> Request:
         shared=params["shared"],
         fenced=params["fenced"],
     )
+
+
+def _decide_after_logout(backend: Backend, request: Request, patience: Deadline) -> tuple[list[Decision], Failures]:
+    while True:
+        decisions, failures = _decide(backend, request)
+        if patience.passed or not any("initiators" in error.facts for error in failures.values()):
+            return decisions, failures
+        time.sleep(LOGOUT_POLL_SECONDS)
 
 
 def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failures]:

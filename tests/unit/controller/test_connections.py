@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ HOST2 = {"host": "host2", "initiator": "i2", "multipath": "true"}
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryBackend:
     found = MemoryBackend(*(Volume(name, f"id-of-{name}", GIB, "memory") for name in ("a", "b", "c")))
+    monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     monkeypatch.setattr(connections, "open_backend", lambda path, name, deadline: found)
     monkeypatch.setattr(connections, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
     return found
@@ -164,6 +166,14 @@ def test_a_session_prevents_the_release_unless_fenced(backend: MemoryBackend) ->
     assert not ask(connector=HOST1)["changed"]
     assert ask(state="absent", host="host1", fenced=True)["changed"]
     assert backend.volumes["a"].hosts == []
+
+
+def test_a_session_that_is_about_to_end_is_waited_for(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(connector=HOST1)
+    backend.live["a"] = {"i1": ["192.0.2.11"]}
+    monkeypatch.setattr(connections, "LOGOUT_SECONDS", 5)
+    monkeypatch.setattr(time, "sleep", lambda seconds: backend.live.clear())
+    assert ask(state="absent", host="host1")["changed"]
 
 
 def test_all_hosts(backend: MemoryBackend) -> None:
