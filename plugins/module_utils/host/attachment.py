@@ -24,8 +24,10 @@ def links(wwid: Optional[str], multipath: bool) -> list[str]:
 
 def stable_link(view: Sysfs, found: Found) -> Optional[str]:
     """The link to the device found; None while udev has not made it."""
+    # Without a map it leads to the path that udev saw last, whichever that is.
+    devices = {found.multipath_map.name} if found.multipath_map else {path.device for path in found.paths}
     candidates = links(found.wwid, found.multipath_map is not None)
-    return next((link for link in candidates if view.link_target(link) == found.device), None)
+    return next((link for link in candidates if view.link_target(link) in devices), None)
 
 
 def attach_info(found: Found) -> dict[str, Any]:
