@@ -159,7 +159,7 @@ def _volume(given: Any, where: str) -> Volume:
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size <= 0):
         raise invalid(f"{where}.size_bytes", "a size in bytes", size)
     wwn, backend = volume.get("wwn"), volume.get("backend")
-    if wwn is not None and (not isinstance(wwn, str) or not re.match(r"^[0-9a-fA-F]+$", wwn)):
+    if wwn is not None and (not isinstance(wwn, str) or not re.fullmatch(r"[0-9a-fA-F]+", wwn)):
         raise invalid(f"{where}.wwn", "the WWN as scsi_id prints it, hexadecimal digits, or null", wwn)
     if backend is not None and not isinstance(backend, str):
         raise invalid(f"{where}.backend", "the name of a backend, or null", backend)

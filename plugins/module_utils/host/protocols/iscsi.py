@@ -13,7 +13,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import in
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
 
-PORTAL = re.compile(r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]+):(\d{1,5})$")
+# open-iscsi makes a file of this name.
+PORTAL = re.compile(r"^(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})$", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _portal(value: Any, where: str) -> str:
 
 def _target(value: Any, where: str) -> str:
     # open-iscsi makes a directory of this name.
-    if not isinstance(value, str) or not re.match(r"^(iqn|eui|naa)\.[^/\s]+$", value):
+    if not isinstance(value, str) or not re.fullmatch(r"(iqn|eui|naa)\.[^/\s]+", value):
         raise invalid(where, "the name of a target, as in iqn.2026-11.org.example:db-data", value)
     return value
 
@@ -161,12 +162,12 @@ def _authentication(data: dict[str, Any], where: str, secret_needed: bool) -> tu
     if method != "CHAP":
         raise invalid(f"{where}.auth_method", "CHAP, or nothing", method)
     username, password = data.get("auth_username"), data.get("auth_password")
-    if not isinstance(username, str) or not re.match(r"^\S+$", username):
+    if not isinstance(username, str) or not re.fullmatch(r"\S+", username):
         raise invalid(f"{where}.auth_username", "the name for CHAP", username)
     if password is None and not secret_needed:
         return username, None
     # The value is a secret: the message must not repeat it.
-    if not isinstance(password, str) or not re.match(r"^\S+$", password):
+    if not isinstance(password, str) or not re.fullmatch(r"\S+", password):
         raise invalid(
             f"{where}.auth_password", "the secret for CHAP, text without blanks", None if password is None else "***"
         )
