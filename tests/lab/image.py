@@ -125,16 +125,16 @@ def get(kernel: Kernel) -> Image:
     cache = cache_directory()
     name = key(kernel)
     image = Image(cache / name)
-    with _locked(cache):
+    with _locked(cache / f"{kernel.name}.lock"):
         if not image.directory.exists():
-            for leftover in cache.glob("building-*"):
+            for leftover in cache.glob(f"building-{kernel.name}-*"):
                 shutil.rmtree(leftover)
             building = cache / f"building-{name}"
             with timed(f"building the machines' image {image.directory} (about 2 minutes, once)"):
                 _build(Image(building), kernel)
             building.rename(image.directory)
         os.utime(image.directory)
-        _prune(cache, image)
+        _prune(cache.glob(f"{kernel.name}-*"), image)
     return image
 
 
@@ -157,11 +157,9 @@ def disposable(images: Iterable[tuple[float, bool, Path]], current: Path, keep: 
     return [path for _when, path in idle[: max(0, len(idle) - keep)]]
 
 
-def _prune(cache: Path, current: Image) -> None:
+def _prune(directories: Iterable[Path], current: Image) -> None:
     images = [
-        (path.stat().st_mtime, any(link.exists() for link in path.glob("used-by/*")), path)
-        for path in cache.iterdir()
-        if path.is_dir() and not path.name.startswith("building-")
+        (path.stat().st_mtime, any(link.exists() for link in path.glob("used-by/*")), path) for path in directories
     ]
     for path in disposable(images, current.directory):
         say(f"removing the unused image {path}")
@@ -169,9 +167,9 @@ def _prune(cache: Path, current: Image) -> None:
 
 
 @contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -198,7 +196,8 @@ def _build(image: Image, kernel: Kernel) -> None:
 
 def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
     log = root.parent / "build.log"
-    options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+    # Nobody mourns a half-written image, so dpkg need not wait for the disk.
+    options = ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT)]
     command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--components=main",
                f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", SUITE, str(root), _mirror()]  # fmt: skip
     # In a process namespace that ends with this process, so that a crash leaves no mmdebstrap behind.

@@ -69,14 +69,16 @@ class Lab:
             self._link_checkout()
             self.network.create(machines)
             self._write_ssh(machines)
-            missing = [machine for machine in machines if not self._is_running(machine)]
-            if not missing:
+            off = [machine for machine in machines if not self._is_running(machine)]
+            # A machine that runs and has not answered yet: the `up` that started it was interrupted.
+            awaited = [machine for machine in machines if machine in off or not self._ready(machine).exists()]
+            if not awaited:
                 say(f"up already: {', '.join(machine.name for machine in machines)}")
             else:
-                with timed(f"starting {', '.join(machine.name for machine in missing)} ({settings.hypervisor})"):
-                    for machine in missing:
+                with timed(f"starting {', '.join(machine.name for machine in awaited)} ({settings.hypervisor})"):
+                    for machine in off:
                         self._start(machine, settings)
-                    self._wait(missing, settings)
+                    self._wait(awaited, settings)
             self._write_for_ansible(machines)
 
     def down(self) -> None:
@@ -236,8 +238,8 @@ class Lab:
     def _wait_for(self, machine: plan.Machine, seconds: int) -> None:
         start = time.monotonic()
         while (answer := self._ask(machine, "systemctl is-system-running --wait", seconds)) is None:
-            if not self._is_running(machine):
-                raise LabError(f"{machine.name} ended while it booted; {self._last_lines(machine)}")
+            if not self._is_running(machine) or "end Kernel panic" in self._last_lines(machine):
+                raise LabError(f"{machine.name} died while it booted; {self._last_lines(machine)}")
             if time.monotonic() - start > seconds:
                 raise LabError(f"{machine.name} does not answer ssh after {seconds} s; {self._last_lines(machine)}")
             time.sleep(0.5)

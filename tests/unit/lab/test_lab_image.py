@@ -83,21 +83,17 @@ def test_image_is_built_once_and_appears_complete(tmp_path: Path, monkeypatch: p
     assert found.root.exists()
     assert len(built) == 1
     assert built[0] != found.directory
-    assert sorted(path.name for path in image.cache_directory().iterdir()) == sorted(["lock", image.key(kernel())])
+    assert sorted(path.name for path in image.cache_directory().iterdir()) == sorted(["uml.lock", image.key(kernel())])
 
 
 def test_image_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(image, "KEEP", 0)
     monkeypatch.setattr(image, "_build", lambda new, _kernel: new.directory.mkdir())
-    monkeypatch.setattr(image, "disposable", lambda images, current: _disposable(images, current, 0))
-    first = image.get(kernel(version="1"))
+    first = image.get(kernel(version="first"))
     image.use(first, "lab", tmp_path)
-    image.get(kernel(version="2"))
+    for version in range(image.KEEP + 2):
+        image.get(kernel(version=str(version)))
     assert first.directory.exists()
     image.release("lab")
-    image.get(kernel(version="2"))
+    image.get(kernel(version="0"))
     assert not first.directory.exists()
-
-
-_disposable = image.disposable
