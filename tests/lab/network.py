@@ -24,13 +24,16 @@ _NAMESPACES = Path("/run/netns")
 
 @dataclass(frozen=True)
 class Link:
-    """What the namespace knows of a network interface."""
+    """What the namespace knows of a network interface; a bridge's port forwards, or was disabled."""
 
     up: bool
     master: str | None = None
+    forwards: bool = True
 
 
 _ABSENT = Link(up=False)
+# The states of a bridge's port, as linux/if_bridge.h counts them.
+_DISABLED, _FORWARDING = "0", "3"
 
 
 class Network:
@@ -63,11 +66,16 @@ class Network:
         self.path.unlink(missing_ok=True)
 
     def set_path(self, interface: plan.Interface, *, up: bool) -> None:
-        """Connect a machine with a network, or cut it off."""
-        self._batch([f"link set {interface.tap} {'up' if up else 'down'}"])
+        """Connect a machine with a network, or cut it off.
+
+        The bridge's port is disabled, as a switch's would be; a tap that goes down is an error to the machine behind it,
+        from which User-Mode Linux's interface does not recover.
+        """
+        _run("bridge", "-n", self.name, "link", "set", "dev", interface.tap, "state", _FORWARDING if up else _DISABLED)
 
     def is_up(self, interface: plan.Interface) -> bool:
-        return self._links().get(interface.tap, _ABSENT).up
+        link = self._links().get(interface.tap, _ABSENT)
+        return link.up and link.forwards
 
     def processes(self) -> list[int]:
         """Every process inside the namespace, whoever started it."""
@@ -77,8 +85,15 @@ class Network:
         return [pid for pid in _all_processes() if _namespace_of(pid) == inode]
 
     def _links(self) -> dict[str, Link]:
-        links = json.loads(_ip("-n", self.name, "-json", "link", "show"))
-        return {link["ifname"]: Link("UP" in link["flags"], link.get("master")) for link in links}
+        links = json.loads(_ip("-n", self.name, "-json", "-detail", "link", "show"))
+        return {
+            link["ifname"]: Link(
+                "UP" in link["flags"],
+                link.get("master"),
+                link.get("linkinfo", {}).get("info_slave_data", {}).get("state") != "disabled",
+            )
+            for link in links
+        }
 
     def _batch(self, lines: Iterable[str]) -> None:
         _ip("-n", self.name, "-batch", "-", text="".join(f"{line}\n" for line in lines))
@@ -103,7 +118,7 @@ def missing_steps(links: dict[str, Link], machines: Iterable[plan.Machine]) -> I
     for machine in machines:
         for interface in machine.interfaces:
             bridge = plan.bridge(interface.network)
-            # One that is on its bridge and down was cut: that is for `heal` to end.
+            # One that is on its bridge and disabled was cut: that is for `heal` to end.
             if links.get(interface.tap, _ABSENT).master == bridge:
                 continue
             steps = [f"link delete {interface.tap}"] if interface.tap in links else []
@@ -112,10 +127,14 @@ def missing_steps(links: dict[str, Link], machines: Iterable[plan.Machine]) -> I
 
 
 def _ip(*arguments: str, text: str | None = None) -> str:
-    done = subprocess.run(["ip", *arguments], input=text, capture_output=True, text=True)
+    return _run("ip", *arguments, text=text)
+
+
+def _run(*command: str, text: str | None = None) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         what = "\n".join(filter(None, (text, done.stderr.strip())))
-        raise LabError(f"`ip {' '.join(arguments)}` failed: {what}")
+        raise LabError(f"`{' '.join(command)}` failed: {what}")
     return done.stdout
 
 
