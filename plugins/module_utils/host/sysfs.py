@@ -201,6 +201,10 @@ class Sysfs:
         """The path of a sysfs attribute, for the one who writes it."""
         return str(self._sys / relative)
 
+    def device_path(self, name: str) -> str:
+        """The path of a block device, for the one who opens it."""
+        return str(self.root / "dev" / name)
+
     def initiator_name(self) -> Optional[str]:
         """This host's iSCSI initiator name; None where it has none."""
         text = _text(self.root / "etc/iscsi/initiatorname.iscsi")

@@ -36,7 +36,7 @@ def users(view: Sysfs, found: Found) -> list[str]:
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
     using += sorted({_stacked_user(view, name) for name in stacked})
     using += [f"process {pid} ({command})" for pid, command in view.openers(numbers) if command not in WATCHERS]
-    if not using and found.running_paths and _held(f"/dev/{device}"):
+    if not using and found.running_paths and _held(view.device_path(device)):
         using.append(f"something in the kernel that holds /dev/{device}")
     return using
 
@@ -65,7 +65,7 @@ def _stacked_user(view: Sysfs, name: str) -> str:
     uuid, dm_name = view.dm(name, "uuid"), view.dm(name, "name")
     if uuid.startswith("LVM-"):
         # device-mapper joins group and volume with one hyphen and doubles those inside the names.
-        group = re.split(r"(?<!-)-(?!-)", dm_name)[0].replace("--", "-")
+        group = re.findall(r"(?:[^-]|--)*", dm_name)[0].replace("--", "-")
         return f"volume group {group}"
     if uuid.startswith("CRYPT-"):
         return f"encrypted device {dm_name}"
