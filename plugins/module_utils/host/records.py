@@ -66,14 +66,15 @@ class Records:
         found = []
         for path in self._directory.glob("*.json"):
             try:
-                found.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
+                record = Record(**json.loads(path.read_text(encoding="utf-8")))
+                found.append((str(record.volume["name"]), record))
             except FileNotFoundError:
                 continue  # another call has just released it
-            except (OSError, ValueError, TypeError) as error:
+            except (OSError, ValueError, TypeError, KeyError) as error:
                 raise StorageError(
                     "internal", f"{path} cannot be read as a record ({error}); move it away and repeat."
                 ) from error
-        return sorted(found, key=lambda record: str(record.volume["name"]))
+        return [record for _name, record in sorted(found, key=lambda named: named[0])]
 
     def get(self, volume_id: str) -> Optional[Record]:
         """The record of a volume, by its id."""
