@@ -21,8 +21,8 @@ unit: ## The unit tests alone
 molecule: ## The Molecule scenarios alone, on the lab
 integration: ## The tests of the contract alone, on the lab
 
-bench: bootstrap ## The benchmarks, on the lab
-	@.venv/bin/python tests/bench
+bench: ## The benchmarks, on the lab
+	@tests/bench/run
 
 lab: bootstrap ## Boot the lab: a controller and two hosts on two storage networks
 	@.venv/bin/python tests/lab up

@@ -1,0 +1,49 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write down how long each task took, from its start on the control node to its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from ansible.executor.task_result import CallbackTaskResult
+from ansible.inventory.host import Host
+from ansible.playbook.task import Task
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: stopwatch
+type: aggregate
+short_description: Records how long each task took
+description:
+  - Appends a line of JSON with C(name), C(seconds) and C(changed) for every task that succeeded to the file that the environment
+    variable E(STOPWATCH_FILE) names.
+requirements:
+  - Enabled in the configuration
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "stopwatch"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: dict[str, float] = {}
+
+    def v2_runner_on_start(self, host: Host, task: Task) -> None:
+        self._started[task._uuid] = time.monotonic()
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        seen = {
+            "name": result.task.get_name(),
+            "seconds": time.monotonic() - self._started[result.task._uuid],
+            "changed": result.is_changed(),
+        }
+        with open(os.environ["STOPWATCH_FILE"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(seen) + "\n")

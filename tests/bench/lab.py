@@ -1,0 +1,122 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab as the benchmarks use it: commands and files on its host, playbooks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .errors import BenchmarkError
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+HOST = "host1"
+# On the host. That it is there says that a benchmark has begun, and not yet cleaned up.
+WORKPLACE = "/var/tmp/brickwork-bench"  # noqa: S108  # in a machine where root is alone
+LIMIT_SECONDS = 1800
+LINES_OF_LOG = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the stopwatch saw of a task: its name, and the seconds from its start to its result."""
+
+    name: str
+    seconds: float
+    changed: bool
+
+
+class Lab:
+    """A lab that is up once this is entered.
+
+    Args:
+        log: what the commands print goes there.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._temporary = tempfile.TemporaryDirectory(prefix="brickwork-bench-")
+
+    def __enter__(self) -> Lab:
+        self._log.write_text("", encoding="utf-8")
+        if subprocess.run([sys.executable, "tests/lab", "up", "--hosts", "1"], cwd=ROOT, check=False).returncode:
+            raise BenchmarkError("the lab did not come up")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+
+    @property
+    def private(self) -> Path:
+        """A directory that nobody else may read, and that does not outlive the benchmark."""
+        return Path(self._temporary.name)
+
+    def host(self, *command: str, stdin: str = "") -> str:
+        """What a command on the host prints.
+
+        Raises:
+            BenchmarkError: when it fails.
+        """
+        return self._run([sys.executable, "tests/lab", "ssh", HOST, shlex.join(command)], stdin)
+
+    def host_has(self, path: str) -> bool:
+        return self.host("sh", "-c", 'test -e "$0" && echo yes || echo no', path).strip() == "yes"
+
+    def put(self, name: str, text: str, mode: str = "600") -> None:
+        """Write a file in the host's workplace."""
+        script = 'umask 077 && mkdir -p "$1" && cat >"$1/$2" && chmod "$3" "$1/$2"'
+        self.host("sh", "-c", script, "sh", WORKPLACE, name, mode, stdin=text)
+
+    def playbook(self, name: str, times: int = 1, **variables: Any) -> list[Task]:
+        """Run one of the benchmarks' playbooks.
+
+        Args:
+            name: of its file.
+            times: how often, in one go.
+            variables: for it.
+
+        Returns:
+            Its tasks, in the order in which they ended.
+
+        Raises:
+            BenchmarkError: when it fails.
+        """
+        given, seen = self.private / "variables.json", self.private / "stopwatch"
+        given.write_text(json.dumps(variables), encoding="utf-8")
+        seen.write_text("", encoding="utf-8")
+        settings = (
+            f"ANSIBLE_CALLBACK_PLUGINS={HERE / 'callbacks'}",
+            "ANSIBLE_CALLBACKS_ENABLED=stopwatch",
+            f"STOPWATCH_FILE={seen}",
+            "ANSIBLE_NOCOLOR=1",
+        )
+        inventory = ("-i", str(ROOT / ".lab/inventory.yml"))
+        command = ("ansible-playbook", *inventory, "-e", f"@{given}", *[str(HERE / "playbooks" / name)] * times)
+        self._run([".lab/run", "env", *settings, *command])
+        return [Task(**json.loads(line)) for line in seen.read_text(encoding="utf-8").splitlines()]
+
+    def _run(self, command: Sequence[str], stdin: str = "") -> str:
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"no end within {LIMIT_SECONDS} s: {command[-1]}") from None
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"$ {shlex.join(command)}\n{done.stdout}{done.stderr}\n")
+        if done.returncode:
+            said = "\n".join((done.stdout + done.stderr).splitlines()[-LINES_OF_LOG:])
+            raise BenchmarkError(f"{command[-1]} ended with {done.returncode}:\n{said}")
+        return done.stdout
