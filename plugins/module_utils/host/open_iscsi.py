@@ -66,7 +66,7 @@ def unreachable(portals: Iterable[Portal], deadline: Deadline) -> dict[str, str]
             host, port = portal.host_and_port
             try:
                 family, kind, protocol, _name, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 reasons[address] = f"its name cannot be resolved ({error})"
                 continue
             asked = stack.enter_context(socket.socket(family, kind, protocol))

@@ -19,11 +19,13 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.found impor
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users
+from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import may_pass, users
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
+# For programs that only look at a new device.
+PATIENCE_SECONDS = 3.0
 LAST_FLUSH_SECONDS = 10.0
 
 
@@ -108,9 +110,21 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         step([removal for removal in removals if removal.error is None], view, deadline)
 
 
-def _check(removals: list[Removal], view: Sysfs, _deadline: Deadline) -> None:
-    for removal in removals:
-        removal.error = refusal(view, removal, removal.find(view))
+def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
+    patience = deadline.within(PATIENCE_SECONDS)
+    waiting = removals
+    while waiting:
+        for removal in waiting:
+            removal.error = refusal(view, removal, removal.find(view))
+        waiting = [
+            removal
+            for removal in waiting
+            if removal.error and "users" in removal.error.facts and may_pass(removal.error.facts["users"])
+        ]
+        if patience.passed:
+            return
+        if waiting:
+            time.sleep(POLL_SECONDS)
 
 
 def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,8 +235,8 @@ class Sysfs:
         lines = _text(self.root / "proc/swaps").splitlines()[1:]
         return {Path(line.split()[0]).resolve().name for line in lines if line.strip()}
 
-    def openers(self, numbers: set[str]) -> Iterator[tuple[int, str]]:
-        """The PID and name of each process that has one of the devices open."""
+    def openers(self, numbers: set[str]) -> Iterator[tuple[int, list[str]]]:
+        """Each process that has one of the devices open: its PID, and its name followed by those of its ancestors."""
         for process in _processes(self.root):
             for descriptor in _entries(process / "fd"):
                 try:
@@ -244,9 +245,19 @@ class Sysfs:
                     status = descriptor.stat()
                 except OSError:
                     continue
-                if _number(status.st_rdev) in numbers:
-                    yield int(process.name), _text(process / "comm")
+                # Character devices have numbers of their own, the same ones.
+                if stat.S_ISBLK(status.st_mode) and _number(status.st_rdev) in numbers:
+                    yield int(process.name), self._lineage(process)
                     break
+
+    def _lineage(self, process: Path) -> list[str]:
+        names = []
+        while process.name != "0":
+            names.append(_text(process / "comm"))
+            # The name, in brackets, may hold anything; behind it stand the state and the parent.
+            fields = _text(process / "stat").rpartition(")")[2].split()
+            process = self.root / "proc" / (fields[1] if len(fields) > 1 else "0")
+        return names
 
 
 def scsi_wwid(text: str) -> Optional[str]:

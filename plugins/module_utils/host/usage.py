@@ -12,7 +12,7 @@ import re
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
 
-# They look at every device, and let go by themselves.
+# They and what they start look at every device, and let go by themselves.
 WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)"}
 
 
@@ -35,10 +35,15 @@ def users(view: Sysfs, found: Found) -> list[str]:
     using = [f"mount point {point}" for point in view.mount_points(numbers | stacked_numbers)]
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
     using += sorted({_stacked_user(view, name) for name in stacked})
-    using += [f"process {pid} ({command})" for pid, command in view.openers(numbers) if command not in WATCHERS]
+    using += [f"process {pid} ({names[0]})" for pid, names in view.openers(numbers) if not WATCHERS.intersection(names)]
     if not using and found.running_paths and _held(view.device_path(device)):
         using.append(f"something in the kernel that holds /dev/{device}")
     return using
+
+
+def may_pass(using: list[str]) -> bool:
+    """Whether all that uses a device might let go by itself in a moment, as a program does that only looks at it."""
+    return all(user.startswith(("process ", "something ")) for user in using)
 
 
 def _parts(view: Sysfs, found: Found) -> tuple[set[str], set[str]]:

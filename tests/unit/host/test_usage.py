@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import Any, Optional
 
 import pytest
@@ -22,10 +23,19 @@ def using(tree: Tree, lun: Optional[int] = None) -> list[str]:
     return users(tree.view, find(tree.view, exported, CAPTURE_WWN if lun is None else None))
 
 
-def add_process(tree: Tree, pid: int, command: str, *, opens: bool = True, device: str = "dm-0") -> None:
+@pytest.fixture
+def block_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes /dev/null for a block device: every machine has it, and not everybody may make a real one."""
+    monkeypatch.setattr(stat, "S_ISBLK", stat.S_ISCHR)
+
+
+def add_process(
+    tree: Tree, pid: int, command: str, *, opens: bool = True, device: str = "dm-0", parent: int = 0
+) -> None:
     """A process that has a device open: one that every machine has, under the number of the tree's device."""
     tree.put(tree.resolve(f"/sys/class/block/{device}/dev"), "1:3\n")
     tree.put(f"/proc/{pid}/comm", f"{command}\n")
+    tree.put(f"/proc/{pid}/stat", f"{pid} ({command}) S {parent} {pid} {pid} 0\n")
     tree.put(f"/proc/{pid}/fd/0", {"link": "/etc/hostname"})
     tree.put(f"/proc/{pid}/fd/1", {"link": "socket:[4711]"})
     if opens:
@@ -117,6 +127,7 @@ def test_device_on_top_that_is_no_device_mapper(capture: Capture) -> None:
     assert using(tree) == ["device md127"]
 
 
+@pytest.mark.usefixtures("block_devices")
 def test_process(capture: Capture) -> None:
     tree = capture("multipath")
     add_process(tree, 4711, "postgres")
@@ -124,12 +135,29 @@ def test_process(capture: Capture) -> None:
     assert using(tree) == ["process 4711 (postgres)"]
 
 
+@pytest.mark.usefixtures("block_devices")
 def test_process_that_has_a_path_open(capture: Capture) -> None:
     tree = capture("multipath")
     add_process(tree, 4711, "dd", device="sdb")
     assert using(tree) == ["process 4711 (dd)"]
 
 
+@pytest.mark.usefixtures("block_devices")
+def test_what_udev_starts_does_not_count(capture: Capture) -> None:
+    tree = capture("multipath")
+    add_process(tree, 300, "systemd-udevd", opens=False)
+    add_process(tree, 4711, "sh", opens=False, parent=300)
+    add_process(tree, 4712, "blkid", parent=4711)
+    assert using(tree) == []
+
+
+def test_character_device_of_the_same_number_does_not_count(capture: Capture) -> None:
+    tree = capture("multipath")
+    add_process(tree, 4711, "postgres")
+    assert using(tree) == []
+
+
+@pytest.mark.usefixtures("block_devices")
 @pytest.mark.parametrize("command", ["multipathd", "systemd-udevd", "(udev-worker)"])
 def test_processes_that_let_go_do_not_count(capture: Capture, command: str) -> None:
     tree = capture("multipath")
