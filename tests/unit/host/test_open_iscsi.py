@@ -1,0 +1,249 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""open-iscsi's node records, and what iscsiadm says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+from ansible_collections.brickwork.storage.tests.unit.host.examples import (
+    CAPTURE_TARGET,
+    HOST,
+    PORTAL_A,
+    SECRET,
+    export,
+    portal,
+)
+
+WITH_CHAP = export(username=HOST, password=SECRET)
+# As iscsiadm 2.1.11 wrote it on the lab.
+STDERR = """\
+iscsiadm: Could not login to [iface: default, target: iqn.2026-11.org.brickwork:a735a165, portal: 10.77.1.10,3261].
+iscsiadm: initiator reported error (8 - connection timed out)
+iscsiadm: Could not login to [iface: default, target: iqn.2026-11.org.brickwork:a735a165, portal: 10.77.1.10,3260].
+iscsiadm: initiator reported error (24 - iSCSI login failed due to authorization failure)
+iscsiadm: Could not login to [iface: default, target: iqn.2026-11.org.brickwork:a735a165, portal: ::1,3260].
+iscsiadm: initiator reported error (8 - connection timed out)
+iscsiadm: Could not log into all portals
+"""
+# A login where one session is there already.
+PRESENT = "iscsiadm: default: 1 session requested, but 1 already present.\n"
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty database, on a host with settings of its administrator's."""
+    defaults = tmp_path / "iscsid.conf"
+    defaults.write_text(
+        "# node.session.cmds_max = 1\n"
+        "iscsid.startup = /usr/sbin/iscsid\n"
+        "node.startup = automatic\n"
+        "node.session.cmds_max=64\n"
+        "node.session.initial_login_retry_max = 8\n"
+        "node.session.auth.authmethod = CHAP\n"
+        "broken line\n"
+    )
+    monkeypatch.setattr(open_iscsi, "DEFAULTS", defaults)
+    return tmp_path / "nodes"
+
+
+def settings(nodes: Path, of: Portal) -> dict[str, str]:
+    host, port = of.host_and_port
+    lines = (nodes / of.target / f"{host},{port}").read_text().splitlines()
+    assert lines[0] == "# BEGIN RECORD 2.1"
+    assert lines[-1] == "# END RECORD"
+    return dict(line.split(" = ", 1) for line in lines[1:-1])
+
+
+def put(nodes: Path, name: str) -> Path:
+    """A node record in one of the forms that iscsiadm writes."""
+    record = nodes / CAPTURE_TARGET / name
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text("node.startup = manual\nnode.name = by-iscsiadm\n")
+    return record
+
+
+def test_failures_by_portal() -> None:
+    refused = (24, "iSCSI login failed due to authorization failure")
+    late = (8, "connection timed out")
+    expected = {"10.77.1.10:3261": late, "10.77.1.10:3260": refused, "[::1]:3260": late}
+    assert open_iscsi.login_failures(STDERR) == expected
+    assert open_iscsi.login_failures(PRESENT + STDERR) == expected
+    assert refused[0] == open_iscsi.LOGIN_REFUSED
+
+
+@pytest.mark.parametrize("stderr", ["", PRESENT, "iscsiadm: No records found\n"])
+def test_no_failures(stderr: str) -> None:
+    assert open_iscsi.login_failures(stderr) == {}
+
+
+def test_node_record(nodes: Path) -> None:
+    open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
+    found = settings(nodes, portal(PORTAL_A))
+    assert found["node.name"] == CAPTURE_TARGET
+    assert (found["node.conn[0].address"], found["node.conn[0].port"]) == ("10.77.1.10", "3260")
+    assert found["node.session.scan"] == "manual"  # only the LUNs asked for
+    assert found["node.session.auth.authmethod"] == "CHAP"
+    assert found["node.session.auth.username"] == HOST
+    assert found["node.session.auth.password"] == SECRET
+
+
+def test_administrators_settings_are_kept_but_for_our_own(nodes: Path) -> None:
+    open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
+    found = settings(nodes, portal(PORTAL_A))
+    assert found["node.session.cmds_max"] == "64"
+    assert found["node.startup"] == "manual"
+    assert found["node.session.initial_login_retry_max"] == "2"
+    assert "iscsid.startup" not in found
+
+
+@pytest.mark.parametrize("without", [Export(()), Export((), HOST, None), Export((), None, SECRET)])
+def test_node_record_without_chap(nodes: Path, without: Export) -> None:
+    open_iscsi.write_node(nodes, portal(PORTAL_A), without)
+    found = settings(nodes, portal(PORTAL_A))
+    assert found["node.session.auth.authmethod"] == "None"
+    assert "node.session.auth.password" not in found
+
+
+def test_node_record_for_an_ipv6_portal(nodes: Path) -> None:
+    over = portal("[2001:db8::10]:3260")
+    open_iscsi.write_node(nodes, over, WITH_CHAP)
+    assert settings(nodes, over)["node.conn[0].address"] == "2001:db8::10"
+    assert [path.name for path in (nodes / CAPTURE_TARGET).iterdir()] == ["2001:db8::10,3260"]
+
+
+def test_root_alone_may_read(nodes: Path) -> None:
+    before = os.umask(0)
+    try:
+        open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
+        open_iscsi.set_startup(nodes, portal(PORTAL_A), True)
+    finally:
+        os.umask(before)
+    (record,) = (nodes / CAPTURE_TARGET).iterdir()
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    assert stat.S_IMODE(record.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["10.77.1.10,3260", "10.77.1.10,3260/default", "10.77.1.10,3260,1/default"])
+def test_every_form_of_record_is_replaced(nodes: Path, name: str) -> None:
+    put(nodes, name)
+    open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
+    assert [path.name for path in (nodes / CAPTURE_TARGET).iterdir()] == ["10.77.1.10,3260"]
+    assert settings(nodes, portal(PORTAL_A))["node.name"] == CAPTURE_TARGET
+
+
+@pytest.mark.parametrize("name", ["10.77.1.10,3260", "10.77.1.10,3260/default", "10.77.1.10,3260,1/default"])
+def test_every_form_of_record_is_removed(nodes: Path, name: str) -> None:
+    put(nodes, name)
+    assert open_iscsi.has_node(nodes, portal(PORTAL_A))
+    assert open_iscsi.remove_node(nodes, portal(PORTAL_A))
+    assert not open_iscsi.has_node(nodes, portal(PORTAL_A))
+    assert list(nodes.iterdir()) == []
+    assert not open_iscsi.remove_node(nodes, portal(PORTAL_A))
+
+
+@pytest.mark.parametrize("other", ["10.77.1.10,32600,1/default", "10.77.2.10,3260", "110.77.1.10,3260"])
+def test_records_of_other_portals_stay(nodes: Path, other: str) -> None:
+    put(nodes, "10.77.1.10,3260,1/default")
+    kept = put(nodes, other)
+    open_iscsi.remove_node(nodes, portal(PORTAL_A))
+    assert [path for path in nodes.rglob("*") if path.is_file()] == [kept]
+
+
+def test_what_a_kill_left_goes_with_the_last_record(nodes: Path) -> None:
+    put(nodes, ".new")
+    put(nodes, "10.77.1.10,3260")
+    open_iscsi.remove_node(nodes, portal(PORTAL_A))
+    assert list(nodes.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["10.77.1.10,3260", "10.77.1.10,3260/default", "10.77.1.10,3260,1/default"])
+@pytest.mark.parametrize(("at_boot", "startup"), [(True, "automatic"), (False, "manual")])
+def test_startup(nodes: Path, name: str, at_boot: bool, startup: str) -> None:
+    record = put(nodes, name)
+    open_iscsi.set_startup(nodes, portal(PORTAL_A), at_boot)
+    assert record.read_text() == f"node.startup = {startup}\nnode.name = by-iscsiadm\n"
+    assert [path for path in nodes.rglob("*") if path.is_file()] == [record]
+
+
+def test_startup_at_boot_finds_the_lun_and_is_patient(nodes: Path) -> None:
+    open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
+    before = settings(nodes, portal(PORTAL_A))
+    open_iscsi.set_startup(nodes, portal(PORTAL_A), True)
+    changed = {"node.startup": "automatic", "node.session.scan": "auto", "node.session.initial_login_retry_max": "8"}
+    assert settings(nodes, portal(PORTAL_A)) == {**before, **changed}
+    open_iscsi.set_startup(nodes, portal(PORTAL_A), False)
+    assert settings(nodes, portal(PORTAL_A)) == before
+
+
+@pytest.mark.parametrize(
+    ("compiled", "expected"),
+    [
+        (b"\x7fELF\0/etc/iscsi/nodes\0", "/etc/iscsi/nodes"),
+        (b"\x7fELF\0/var/lib/iscsi/nodes\0", "/var/lib/iscsi/nodes"),
+        (b"\x7fELF\0", "/var/lib/iscsi/nodes"),
+    ],
+)
+def test_database_is_the_one_compiled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bytes, expected: str
+) -> None:
+    program = tmp_path / "iscsiadm"
+    program.write_bytes(compiled)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert open_iscsi.database() == Path(expected)
+
+
+def test_open_iscsi_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program, path: None)
+    with pytest.raises(StorageError, match="install open-iscsi") as caught:
+        open_iscsi.database()
+    assert caught.value.code == "failed_precondition"
+
+
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """A portal that answers, for as long as the test runs."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_unreachable(listening: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        refusing = f"127.0.0.1:{closed.getsockname()[1]}"
+        asked = [portal(listening), portal(listening, lun=1), portal(refusing), portal("storage..example:3260")]
+        reasons = open_iscsi.unreachable(asked, Deadline(5))
+    assert reasons.keys() == {refusing, "storage..example:3260"}
+    assert reasons[refusing] == "connection refused"
+    assert "resolved" in reasons["storage..example:3260"]
+
+
+def test_portal_that_never_answers(listening: str) -> None:
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _client in range(4):
+            # Once its queue is full the kernel answers nobody else.
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        silent = f"127.0.0.1:{full.getsockname()[1]}"
+        reasons = open_iscsi.unreachable([portal(silent), portal(listening)], Deadline(0.3))
+    assert reasons == {silent: "no answer within 0.3 s"}
+
+
+def test_nothing_to_ask() -> None:
+    assert open_iscsi.unreachable([], Deadline(5)) == {}
