@@ -147,6 +147,7 @@ def too_few_paths(wanted: Wanted, found: Found, failures: dict[str, str], refuse
         refused: whether a target refused the login.
     """
     running = len(found.running_paths)
+    logged_in = any(session.state == "LOGGED_IN" for session in found.sessions)
     why = "; ".join(f"{address}: {reason}" for address, reason in sorted(failures.items())) or "no LUN appeared"
     message = f"{running} of at least {wanted.paths_needed} paths came up ({why}). "
     if refused:
@@ -154,7 +155,7 @@ def too_few_paths(wanted: Wanted, found: Found, failures: dict[str, str], refuse
             "permission_denied",
             "Connect the volume again, so that host and target agree on the CHAP secret.",
         )
-    elif running == 0 and set(failures) >= set(wanted.export.addresses):
+    elif running == 0 and not logged_in and set(failures) >= set(wanted.export.addresses):
         code, advice = "unavailable", "Check the storage networks and the controller."
     else:
         code, advice = "deadline_exceeded", "Check these portals, or ask for fewer paths with min_paths."
