@@ -19,7 +19,8 @@ SECRET_KEYS = frozenset({"auth_password", "discovery_auth_password", "keyring", 
 
 # How Ansible's messages about arguments name the argument.
 NAMED_ARGUMENT = re.compile(
-    r"(?:argument '?|required arguments: |parameters? for [^:]*: |value of (?=\w+ must be one)|following are missing: )([\w.]+)"
+    r"(?:argument '?|option '|required arguments: |parameters? for [^:]*: |value of (?=\w+ must be one)"
+    r"|are missing: |is required: |are mutually exclusive: )(\w+(?:\.\w+)*)"
 )
 
 
