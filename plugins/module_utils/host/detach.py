@@ -114,7 +114,7 @@ def _asked_for(
     params: dict[str, Any], view: Sysfs, known: list[Record], host: str
 ) -> list[tuple[str, Connection | StorageError | None]]:
     """The volumes by name, each with its connection, None where this host has no record of it, or why it cannot be told."""
-    if params["connections"]:
+    if params["connections"] is not None:
         given, initiator = params["connections"], view.initiator_name()
         return list(parse_batch(given, host, initiator, to_attach=False, predicted_allowed=True))
     asked: list[tuple[str, Connection | StorageError | None]] = []
