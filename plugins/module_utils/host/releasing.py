@@ -107,7 +107,9 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         deadline: for all of it.
     """
     for step in (_check, _flush, _remove_maps, _remove_disks, _end_sessions, _remove_nodes):
-        step([removal for removal in removals if removal.error is None], view, deadline)
+        remaining = [removal for removal in removals if removal.error is None]
+        if remaining:
+            step(remaining, view, deadline)
 
 
 def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
