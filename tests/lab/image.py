@@ -230,7 +230,7 @@ def _apt_settings() -> str:
 
 def _settle(root: Path) -> None:
     """Turn a freshly installed Debian into what each machine starts from."""
-    systemctl = ("systemctl", f"--root={root}")
+    systemctl = ("chroot", root, "systemctl", "--root=/")  # its own: not every computer has one
     run(*systemctl, "mask", "--quiet", *_MASKED_UNITS)
     run(*systemctl, "disable", "--quiet", *_DISABLED_UNITS)
     run(*systemctl, "enable", "--quiet", *_ENABLED_UNITS)

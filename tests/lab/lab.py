@@ -332,7 +332,7 @@ class Lab:
 
 def _kvm_works() -> bool:
     """Seen by booting, never believed: a device node says nothing."""
-    if not os.path.exists("/dev/kvm"):
+    if not os.path.exists("/dev/kvm") or not shutil.which(qemu.PROGRAM):
         return False
     say("trying KVM …")
     works = qemu.kvm_runs_code() and qemu.kvm_boots(image.get(qemu.ACCELERATED.kernel()))

@@ -17,7 +17,7 @@ from . import plan
 from .hypervisor import FIBRE_CHANNEL, INIT, KVM, QEMU, Boot
 from .image import Image, Kernel, run
 
-_PROGRAM = "qemu-system-x86_64"
+PROGRAM = "qemu-system-x86_64"
 _BUSYBOX = Path("/bin/busybox")
 _SECONDS_TO_PROBE = 5
 
@@ -62,7 +62,7 @@ class Qemu:
             # Without a boot ROM: it would be run before the kernel.
             networks += ["-device", f"{device},netdev=net{number},mac={interface.mac},romfile="]
         return [
-            *(_PROGRAM, "-name", boot.mark),
+            *(PROGRAM, "-name", boot.mark),
             *self.acceleration,
             *("-m", str(boot.memory), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"),
             *("-kernel", str(boot.image.kernel), "-initrd", str(_initramfs(boot.image))),
@@ -101,10 +101,10 @@ def kvm_boots(image: Image) -> bool:
 
 
 def _exits_with(status: int, *arguments: str) -> bool:
-    command = [_PROGRAM, *ACCELERATED.acceleration, "-m", "256", "-nodefaults", "-no-user-config", "-display", "none"]
+    command = [PROGRAM, *ACCELERATED.acceleration, "-m", "256", "-nodefaults", "-no-user-config", "-display", "none"]
     try:
         done = subprocess.run([*command, *arguments], capture_output=True, timeout=_SECONDS_TO_PROBE)
-    except (subprocess.TimeoutExpired, FileNotFoundError):  # no answer; no QEMU
+    except subprocess.TimeoutExpired:
         return False
     return done.returncode == status
 
