@@ -65,6 +65,8 @@ class Lab:
         assert start >= 0, f"no result: {done.stdout}{done.stderr}"
         result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[start + 4 :].lstrip())[0]
         result["failed"] = done.returncode != 0
+        # Ansible shows warnings beside the result.
+        result["warnings"] = done.stderr
         assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
         return result
 

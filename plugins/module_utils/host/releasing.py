@@ -106,10 +106,19 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         view: the host.
         deadline: for all of it.
     """
-    for step in (_check, _flush, _remove_maps, _remove_disks, _end_sessions, _remove_nodes):
+    for step in (_await_logins, _check, _flush, _remove_maps, _remove_disks, _end_sessions, _remove_nodes):
         remaining = [removal for removal in removals if removal.error is None]
         if remaining:
             step(remaining, view, deadline)
+
+
+def _await_logins(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
+    """Let the logins end that a call which was killed has left running: their sessions would come when nobody looks."""
+    targets = {portal.target for removal in removals for portal in removal.portals}
+    while not deadline.passed and any(
+        "--login" in line and targets.intersection(line) for line in view.command_lines()
+    ):
+        time.sleep(POLL_SECONDS)
 
 
 def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:

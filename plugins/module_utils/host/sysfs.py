@@ -216,6 +216,10 @@ class Sysfs:
         """The names of all processes."""
         return {_text(entry / "comm") for entry in _processes(self.root)}
 
+    def command_lines(self) -> list[list[str]]:
+        """The arguments of all processes."""
+        return [_text(entry / "cmdline").split("\0") for entry in _processes(self.root)]
+
     def mount_points(self, numbers: set[str]) -> list[str]:
         """Where any of the devices is mounted, in any mount namespace."""
         found: set[str] = set()

@@ -340,9 +340,12 @@ def settings(section: Section) -> Settings:
 
 def _address(section: Section, option: str, text: str) -> str:
     try:
-        return str(ipaddress.ip_address(text.strip("[]")))
+        address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
         raise section.error(option, f"{text!r} is not an IP address") from None
+    if address.is_unspecified or address.is_multicast:
+        raise section.error(option, f"{text} is not an address that hosts can reach")
+    return str(address)
 
 
 def _refused_by_lio(what: str, error: Exception) -> StorageError:

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import socket
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -314,12 +315,13 @@ class Lio:
         for portal in self.portals:
             if str(portal) not in present:
                 try:
+                    _require_local(portal.address)
                     self._rtslib.NetworkPortal(group, portal.host, portal.port)
-                except self._rtslib.RTSLibError:
+                except (OSError, self._rtslib.RTSLibError) as error:
                     raise StorageError(
                         "unavailable",
-                        f"LIO cannot listen on {portal}: this controller does not have the address, or another program has the "
-                        "port. See target_ip_address and target_secondary_ip_addresses of the backend.",
+                        f"LIO cannot listen on {portal}: {error}. Give this controller the address, or correct "
+                        "target_ip_address and target_secondary_ip_addresses of the backend.",
                         field="target_ip_address",
                         portals=[str(portal)],
                     ) from None
@@ -353,6 +355,12 @@ def _marker(volume_id: str) -> Path:
 def _mark(volume_id: str) -> None:
     UNSAVED.mkdir(mode=0o700, parents=True, exist_ok=True)
     _marker(volume_id).touch()
+
+
+def _require_local(address: str) -> None:
+    """LIO listens on addresses that the machine does not have, in case they come; a mistyped one never does."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
 
 
 def _allow_discard(storage_object: Any, device: str) -> None:
