@@ -57,6 +57,7 @@ def test_everything(path: Path) -> None:
         ("volume_driver = lvm\nvolume_group = vg0\n", "invalid_argument", "target_ip_address"),
         (SECTION + "target_ip_adress = 192.0.2.1\n", "invalid_argument", "target_ip_adress"),
         (SECTION.replace("192.0.2.1", "stor1"), "invalid_argument", "target_ip_address"),
+        (SECTION.replace("192.0.2.1", "::"), "invalid_argument", "target_ip_address"),
         (SECTION + "target_secondary_ip_addresses = 192.0.2\n", "invalid_argument", "target_secondary_ip_addresses"),
         (SECTION + "target_port = many\n", "invalid_argument", "target_port"),
         (SECTION + "target_port = 65536\n", "invalid_argument", "target_port"),
