@@ -1,0 +1,117 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""volume_connector_facts where os-brick is not installed: what comes before it. With os-brick it runs on the lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any, Callable, Optional
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import brick
+from ansible_collections.brickwork.storage.plugins.modules import volume_connector_facts
+
+Run = Callable[..., dict[str, Any]]
+# As iproute2 told it on the lab.
+ADDRESSES = json.dumps(
+    [
+        {"ifname": "mgmt", "addr_info": [{"family": "inet", "local": "10.77.0.12", "scope": "global"}]},
+        {},
+        {"ifname": "storage-a", "addr_info": [{"family": "inet", "local": "10.77.1.12", "scope": "global"}]},
+    ]
+)
+
+
+@pytest.fixture
+def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the module; its result."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setitem(sys.modules, "os_brick", None)
+
+    def run_it(**params: Any) -> dict[str, Any]:
+        with patch_module_args(params), pytest.raises(SystemExit):
+            volume_connector_facts.main()
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    return run_it
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"multipath": "perhaps"}, "multipath"),
+        ({"enforce_multipath": [1]}, "enforce_multipath"),
+        ({"multipaths": True}, "multipaths"),
+    ],
+)
+def test_bad_input_is_named(run_module: Run, params: dict[str, Any], field: str) -> None:
+    result = run_module(**params)
+    assert (result["error_code"], result["field"]) == ("invalid_argument", field)
+
+
+@pytest.mark.parametrize("respawned", [False, True])
+def test_no_interpreter_has_os_brick(run_module: Run, monkeypatch: pytest.MonkeyPatch, respawned: bool) -> None:
+    monkeypatch.setattr(volume_connector_facts, "has_respawned", lambda: respawned)
+    monkeypatch.setattr(volume_connector_facts, "probe_interpreters_for_module", lambda interpreters, module: None)
+    result = run_module()
+    assert result["error_code"] == "failed_precondition"
+    assert "install python3-os-brick" in result["msg"]
+
+
+def test_interpreter_that_has_os_brick_is_taken(run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def respawn(interpreter: str) -> None:
+        taken.append(interpreter)
+        sys.exit(0)
+
+    monkeypatch.setattr(volume_connector_facts, "has_respawned", lambda: False)
+    monkeypatch.setattr(volume_connector_facts, "probe_interpreters_for_module", lambda paths, module: paths[0])
+    monkeypatch.setattr(volume_connector_facts, "respawn_module", respawn)
+    with patch_module_args({}), pytest.raises(SystemExit):
+        volume_connector_facts.main()
+    assert taken == ["/usr/bin/python3"]
+
+
+class NoRoute(socket.socket):
+    """The way out of a host without a default route."""
+
+    def connect(self, address: Any) -> None:
+        raise OSError(101, "Network is unreachable")
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        (Finished(("ip",), 0, ADDRESSES, ""), "10.77.0.12"),
+        (Finished(("ip",), 0, "[]", ""), None),
+        (Finished(("ip",), 0, "", ""), None),
+        (Finished(("ip",), 1, "", "broken"), None),
+        (Finished(("ip",), None, "", ""), None),
+    ],
+)
+def test_address_of_a_host_without_a_route(
+    monkeypatch: pytest.MonkeyPatch, told: Finished, address: Optional[str]
+) -> None:
+    monkeypatch.setattr(socket, "socket", NoRoute)
+    monkeypatch.setattr(brick, "run", lambda argv, deadline: told)
+    if address:
+        assert brick.own_address() == address
+        return
+    with pytest.raises(StorageError) as caught:
+        brick.own_address()
+    assert (caught.value.code, caught.value.facts["field"]) == ("failed_precondition", "ip")
+
+
+def test_address_by_which_others_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brick, "ANYWHERE", (("127.0.0.1", 9), ("::1", 9)))
+    assert brick.own_address() == "127.0.0.1"

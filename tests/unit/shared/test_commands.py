@@ -1,0 +1,123 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Other programs: real ones, well and ill behaved."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished, Running, run, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# Long beside what a start takes on a busy machine, and never waited for.
+LONG = "60"
+
+
+def sh(script: str, seconds: float = 30) -> Finished:
+    return run(["sh", "-c", script], Deadline(seconds))
+
+
+def test_success() -> None:
+    finished = sh("echo said; echo complained >&2")
+    assert (finished.status, finished.stdout, finished.stderr) == (0, "said\n", "complained\n")
+    assert finished.succeeded
+
+
+@pytest.mark.parametrize(
+    ("script", "complaint"),
+    [
+        ("echo one >&2; echo two >&2; exit 5", "sh ended with 5: one two"),
+        ("echo said; exit 1", "sh ended with 1: said"),
+        ("exit 3", "sh ended with 3: "),
+        ("kill -9 $$", "sh ended with -9: "),
+    ],
+)
+def test_failure(script: str, complaint: str) -> None:
+    finished = sh(script)
+    assert not finished.succeeded
+    assert finished.complaint == complaint
+
+
+def test_program_that_is_not_installed() -> None:
+    with pytest.raises(StorageError, match="brickwork-no-such-program is not installed") as caught:
+        run(["brickwork-no-such-program"], Deadline(5))
+    assert caught.value.code == "failed_precondition"
+
+
+def test_program_that_hangs_is_abandoned() -> None:
+    deadline = Deadline(0.2)
+    running = Running(["sleep", LONG])
+    finished = running.wait(deadline)
+    assert (finished.status, finished.succeeded) == (None, False)
+    assert finished.complaint == "sleep did not end in time"
+    limit = Deadline(30)
+    while not running.ended and not limit.passed:
+        time.sleep(0.01)
+    assert running.ended  # killed
+
+
+def test_program_that_leaves_its_output_open_is_abandoned() -> None:
+    # As one that hangs in the kernel, and cannot be killed, would keep it.
+    deadline = Deadline(0.2)
+    started = time.monotonic()
+    finished = run(["sh", "-c", f"sleep {LONG} & echo $!"], deadline)
+    assert finished.status is None
+    assert time.monotonic() - started < float(LONG) / 2
+
+
+def test_much_output_does_not_block() -> None:
+    assert len(sh("head -c 1000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' y >&2").stdout) == 10**6
+
+
+def test_output_that_is_no_text() -> None:
+    assert "\N{REPLACEMENT CHARACTER}" in sh("printf '\\377'").stdout
+
+
+def test_nothing_to_read() -> None:
+    assert sh("cat").stdout == ""
+
+
+def test_messages_are_not_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert sh('echo "$LC_ALL"').stdout == "C\n"
+
+
+def test_programs_of_root_are_found() -> None:
+    assert ":/usr/sbin" in sh('echo "$PATH"').stdout
+
+
+def test_program_is_out_of_reach_of_the_modules_signals() -> None:
+    running = Running(["sh", "-c", "ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/$$/stat"])
+    session = int(running.wait(Deadline(30)).stdout)
+    assert session != os.getsid(0)
+
+
+def test_attributes_are_written_all_at_once(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a", "b", "with blank", "$(false)")]
+    write_attributes([(str(path), f"0 0 {number}") for number, path in enumerate(files)], Deadline(30))
+    assert [path.read_text() for path in files] == ["0 0 0\n", "0 0 1\n", "0 0 2\n", "0 0 3\n"]
+
+
+def test_attribute_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    # A pipe that nobody reads blocks its writer, as a dead path does.
+    blocked, free = tmp_path / "blocked", tmp_path / "free"
+    os.mkfifo(blocked)
+    started = time.monotonic()
+    write_attributes([(str(blocked), "1"), (str(free), "1")], Deadline(1))
+    assert free.read_text() == "1\n"
+    assert time.monotonic() - started < 30
+    os.close(os.open(blocked, os.O_RDONLY | os.O_NONBLOCK))  # lets the writer go
+
+
+def test_attribute_that_is_gone_is_no_failure(tmp_path: Path) -> None:
+    write_attributes([(str(tmp_path / "gone" / "delete"), "1")], Deadline(30))
+
+
+def test_nothing_to_write() -> None:
+    write_attributes([], Deadline(0))
