@@ -76,6 +76,6 @@ def _held_message(path: str, deadline: Deadline) -> str:
     try:
         holder = json.loads(Path(path).read_text(encoding="utf-8"))
         held_by = f"process {holder['pid']} ({holder['purpose']})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         held_by = "another process"
     return f"{path} is held by {held_by} for more than {deadline.seconds:g} s; wait for it to end, or give a longer timeout."
