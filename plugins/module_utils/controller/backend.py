@@ -119,6 +119,10 @@ class Backend(ABC):
     def grow(self, volume: Volume, size_bytes: int) -> None: ...
 
     @abstractmethod
+    def users(self, volume: Volume) -> list[str]:
+        """What uses the volume on the controller itself, past this backend: mount points, devices built on it."""
+
+    @abstractmethod
     def begin_deletion(self, volume: Volume) -> None:
         """Record durably that the volume is going, so that nobody can use it from now on."""
 

@@ -140,6 +140,8 @@ def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failure
             )
             wanted = backend.wanted_export(after) if holder else backend.reduced_export(after)
             decision = Decision(before, after, backend.export(before), wanted)
+            if holder and decision.export is None:
+                rules.require_unused(before, backend.users(before))
             if decision.changes:
                 rules.cut_nobody_off(before, after, backend.sessions(before), request.fenced)
             decisions.append(decision)

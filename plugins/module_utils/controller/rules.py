@@ -158,6 +158,16 @@ def require_unheld(volume: Volume) -> None:
         )
 
 
+def require_unused(volume: Volume, users: list[str]) -> None:
+    """Refuse to delete, or to give to a host, what the controller itself uses."""
+    if users:
+        raise StorageError(
+            "failed_precondition",
+            f"Volume {volume.name} is in use on the controller itself, by {', '.join(users)}; end that first.",
+            users=users,
+        )
+
+
 def _refuse_deleting(volume: Volume) -> None:
     if volume.deleting:
         raise StorageError(

@@ -111,6 +111,7 @@ def _to_be_absent(backend: Backend, names: list[str]) -> tuple[list[Decision], F
                 raise StorageError("not_found", inventory.strangers[name])
             if before:
                 rules.require_unheld(before)
+                rules.require_unused(before, backend.users(before))
                 rules.cut_nobody_off(before, before, backend.sessions(before), fenced=False)
             decisions.append(Decision(name, before, None))
         except StorageError as error:

@@ -33,6 +33,7 @@ class MemoryBackend(Backend):
         self.strangers: dict[str, str] = {}
         self.exports = {volume.name: self.wanted_export(volume) for volume in volumes}
         self.live: dict[str, dict[str, list[str]]] = {}
+        self.used: dict[str, list[str]] = {}
         self.free = free_bytes
         self.refuses: set[str] = set()
         self.calls: list[str] = []
@@ -60,6 +61,9 @@ class MemoryBackend(Backend):
         self._may(volume.name)
         self.calls.append(f"grow {volume.name}")
         self.volumes[volume.name] = replace(volume, size_bytes=size_bytes)
+
+    def users(self, volume: Volume) -> list[str]:
+        return self.used.get(volume.name, [])
 
     def begin_deletion(self, volume: Volume) -> None:
         self.calls.append(f"begin {volume.name}")

@@ -156,6 +156,13 @@ def test_what_is_left_of_an_export_goes_with_the_next_release(backend: MemoryBac
     assert backend.exports["a"] is None
 
 
+def test_what_the_controller_itself_uses_is_given_to_no_host(backend: MemoryBackend) -> None:
+    backend.used["a"] = ["/mnt"]
+    result = ask(connector=HOST1)
+    assert (result["error_code"], result["users"]) == ("failed_precondition", ["/mnt"])
+    assert backend.calls == []
+
+
 def test_a_session_prevents_the_release_unless_fenced(backend: MemoryBackend) -> None:
     ask(connector=HOST1)
     backend.live["a"] = {"i1": ["192.0.2.11"]}

@@ -112,6 +112,13 @@ def test_a_held_volume_is_not_deleted(backend: MemoryBackend) -> None:
     assert backend.calls == []
 
 
+def test_what_the_controller_itself_uses_is_not_deleted(backend: MemoryBackend) -> None:
+    backend.used["a"] = ["/mnt"]
+    result = ask(state="absent")
+    assert (result["error_code"], result["users"]) == ("failed_precondition", ["/mnt"])
+    assert backend.calls == []
+
+
 def test_what_is_left_of_an_export_goes_before_the_volume(backend: MemoryBackend) -> None:
     backend.exports["a"] = {"initiators": ["i1"]}
     assert ask(state="absent")["changed"]

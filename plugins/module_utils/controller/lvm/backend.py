@@ -29,7 +29,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
@@ -128,6 +128,10 @@ class LvmBackend(Backend):
 
     def grow(self, volume: Volume, size_bytes: int) -> None:
         self._group.extend(volume.name, size_bytes)
+
+    def users(self, volume: Volume) -> list[str]:
+        entry = self._found[volume.name]
+        return usage.users(usage.device_number(entry.device)) if entry.active else []
 
     def begin_deletion(self, volume: Volume) -> None:
         entry = self._found[volume.name]
