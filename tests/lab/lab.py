@@ -54,7 +54,7 @@ class Lab:
         self.checkout = checkout
         self.id = plan.lab_id(checkout)
         self.state = checkout / ".lab"
-        # Sockets live here: their paths must be short, and a checkout's may be long.
+        # Sockets and links to the rest: these paths are short and plain, where a checkout's may be neither.
         self.run = RUN / self.id
         self.network = Network(plan.namespace(self.id))
 
@@ -66,7 +66,7 @@ class Lab:
             settings = self._settings(hosts, hypervisor, needs)
             machines = plan.machines(settings.hosts)
             self.run.mkdir(parents=True, exist_ok=True)
-            self._link_checkout()
+            self._link("checkout", self.checkout)
             self.network.create(machines)
             self._write_ssh(machines)
             off = [machine for machine in machines if not self._is_running(machine)]
@@ -118,7 +118,7 @@ class Lab:
                 "management": machine.address,
                 **{
                     f"network {network}": machine.on(network).address
-                    + ("" if self.network.is_up(machine.on(network)) else " (cut)")
+                    + ("" if self.network.is_connected(machine.on(network)) else " (cut)")
                     for network in plan.STORAGE_NETWORKS
                 },
             }
@@ -212,13 +212,16 @@ class Lab:
     def _start(self, machine: plan.Machine, settings: Settings) -> None:
         hypervisor = _HYPERVISORS[settings.hypervisor]
         log = self.state / f"{machine.name}.log"
+        # By these links, as a blank or a comma in a path would end it for UML's and QEMU's arguments.
+        self._link("image", Path(settings.image))
+        state = self.run / "checkout" / self.state.name
         boot = Boot(
             machine=machine,
             mark=self._mark(machine),
             memory=MEMORY,
-            image=image.Image(Path(settings.image)),
-            disk=self.state / f"{machine.name}.disk",
-            seed=self.state / f"{machine.name}.seed",
+            image=image.Image(self.run / "image"),
+            disk=state / f"{machine.name}.disk",
+            seed=state / f"{machine.name}.seed",
             sockets=self.run,
             needs=settings.needs,
         )
@@ -294,10 +297,11 @@ class Lab:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _link_checkout(self) -> None:
-        link = self.run / "checkout"
-        link.unlink(missing_ok=True)
-        link.symlink_to(self.checkout)
+    def _link(self, name: str, target: Path) -> None:
+        link = self.run / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
 
     def _keys(self) -> dict[str, str]:
         return {

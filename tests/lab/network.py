@@ -24,16 +24,13 @@ _NAMESPACES = Path("/run/netns")
 
 @dataclass(frozen=True)
 class Link:
-    """What the namespace knows of a network interface; a bridge's port forwards, or was disabled."""
+    """What the namespace knows of a network interface. Its master is the bridge that it is a port of."""
 
     up: bool
     master: str | None = None
-    forwards: bool = True
 
 
 _ABSENT = Link(up=False)
-# The states of a bridge's port, as linux/if_bridge.h counts them.
-_DISABLED, _FORWARDING = "0", "3"
 
 
 class Network:
@@ -68,14 +65,14 @@ class Network:
     def set_path(self, interface: plan.Interface, *, up: bool) -> None:
         """Connect a machine with a network, or cut it off.
 
-        The bridge's port is disabled, as a switch's would be; a tap that goes down is an error to the machine behind it,
-        from which User-Mode Linux's interface does not recover.
+        The tap leaves the bridge, as a cable leaves a switch, and stays so over a reboot of the machine. It does not go
+        down: that is an error to the machine behind it, from which User-Mode Linux's interface does not recover.
         """
-        _run("bridge", "-n", self.name, "link", "set", "dev", interface.tap, "state", _FORWARDING if up else _DISABLED)
+        change = f"master {plan.bridge(interface.network)}" if up else "nomaster"
+        self._batch([f"link set {interface.tap} {change}"])
 
-    def is_up(self, interface: plan.Interface) -> bool:
-        link = self._links().get(interface.tap, _ABSENT)
-        return link.up and link.forwards
+    def is_connected(self, interface: plan.Interface) -> bool:
+        return self._links().get(interface.tap, _ABSENT).master == plan.bridge(interface.network)
 
     def processes(self) -> list[int]:
         """Every process inside the namespace, whoever started it."""
@@ -85,15 +82,8 @@ class Network:
         return [pid for pid in _all_processes() if _namespace_of(pid) == inode]
 
     def _links(self) -> dict[str, Link]:
-        links = json.loads(_ip("-n", self.name, "-json", "-detail", "link", "show"))
-        return {
-            link["ifname"]: Link(
-                "UP" in link["flags"],
-                link.get("master"),
-                link.get("linkinfo", {}).get("info_slave_data", {}).get("state") != "disabled",
-            )
-            for link in links
-        }
+        links = json.loads(_ip("-n", self.name, "-json", "link", "show"))
+        return {link["ifname"]: Link("UP" in link["flags"], link.get("master")) for link in links}
 
     def _batch(self, lines: Iterable[str]) -> None:
         _ip("-n", self.name, "-batch", "-", text="".join(f"{line}\n" for line in lines))
@@ -117,24 +107,20 @@ def missing_steps(links: dict[str, Link], machines: Iterable[plan.Machine]) -> I
         yield [*steps, f"link set {name} up"]
     for machine in machines:
         for interface in machine.interfaces:
-            bridge = plan.bridge(interface.network)
-            # One that is on its bridge and disabled was cut: that is for `heal` to end.
-            if links.get(interface.tap, _ABSENT).master == bridge:
+            # One that is up and on no bridge was cut: that is for `heal` to end.
+            if links.get(interface.tap, _ABSENT).up:
                 continue
             steps = [f"link delete {interface.tap}"] if interface.tap in links else []
-            steps += [f"tuntap add dev {interface.tap} mode tap", f"link set {interface.tap} up"]
-            yield [*steps, f"link set {interface.tap} master {bridge}"]
+            steps += [f"tuntap add dev {interface.tap} mode tap"]
+            steps += [f"link set {interface.tap} master {plan.bridge(interface.network)}"]
+            yield [*steps, f"link set {interface.tap} up"]
 
 
 def _ip(*arguments: str, text: str | None = None) -> str:
-    return _run("ip", *arguments, text=text)
-
-
-def _run(*command: str, text: str | None = None) -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(["ip", *arguments], input=text, capture_output=True, text=True)
     if done.returncode:
         what = "\n".join(filter(None, (text, done.stderr.strip())))
-        raise LabError(f"`{' '.join(command)}` failed: {what}")
+        raise LabError(f"`ip {' '.join(arguments)}` failed: {what}")
     return done.stdout
 
 

@@ -67,8 +67,8 @@ class Qemu:
             *("-m", str(boot.memory), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"),
             *("-kernel", str(boot.image.kernel), "-initrd", str(_initramfs(boot.image))),
             *("-append", "console=ttyS0 net.ifnames=0 lab_root=/dev/vda lab_seed=/dev/vdb"),
-            *("-drive", f"file={_escaped(boot.disk)},format=qcow2,if=virtio,discard=unmap"),
-            *("-drive", f"file={_escaped(boot.seed)},format=raw,if=virtio,readonly=on"),
+            *("-drive", f"file={boot.disk},format=qcow2,if=virtio,discard=unmap"),
+            *("-drive", f"file={boot.seed},format=raw,if=virtio,readonly=on"),
             *("-device", "virtio-rng-pci"),
             *networks,
         ]
@@ -153,8 +153,3 @@ def _add(root: Path, image: Image) -> None:
 
 def _initramfs(image: Image) -> Path:
     return image.directory / "initramfs"
-
-
-def _escaped(path: Path) -> str:
-    """For QEMU's option lists, where a comma ends a value."""
-    return str(path).replace(",", ",,")

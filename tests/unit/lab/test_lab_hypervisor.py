@@ -52,7 +52,7 @@ def test_kvm_is_not_believed() -> None:
 
 
 def boot(needs: Collection[str] = ()) -> Boot:
-    state = Path("/a, b/.lab")
+    state = Path("/run/lab/checkout/.lab")
     return Boot(
         machine=plan.machines(1)[1],
         mark="brickwork-0123456789-host1",
@@ -76,15 +76,14 @@ def test_command_line_tells_the_machine(kind: Hypervisor) -> None:
 
 def test_uml_command() -> None:
     command = Uml().command(boot())
-    assert "ubd0=/a, b/.lab/host1.disk,/cache/key/root.img" in command
+    assert "ubd0=/run/lab/checkout/.lab/host1.disk,/cache/key/root.img" in command
     assert "mem=768M" in command
     assert "vec1:transport=tap,ifname=host1-a,depth=128,gro=1,mac=52:54:00:77:01:0b" in command
 
 
 def test_qemu_command() -> None:
     command = qemu.EMULATION.command(boot())
-    # A comma ends a value in QEMU's options.
-    assert "file=/a,, b/.lab/host1.disk,format=qcow2,if=virtio,discard=unmap" in command
+    assert "file=/run/lab/checkout/.lab/host1.disk,format=qcow2,if=virtio,discard=unmap" in command
     assert "virtio-net-pci,netdev=net1,mac=52:54:00:77:01:0b,romfile=" in command
     assert "tap,id=net2,ifname=host1-b,script=no,downscript=no" in command
 

@@ -58,17 +58,17 @@ def test_half_made_bridge_is_made_again() -> None:
     ]
 
 
-@pytest.mark.parametrize("link", [Link(up=False), Link(up=True)])
+@pytest.mark.parametrize("link", [Link(up=False), Link(up=False, master="net-a")])
 def test_half_made_tap_is_made_again(link: Link) -> None:
     assert steps({**COMPLETE, "host1-a": link}) == [
         [
             "link delete host1-a",
             "tuntap add dev host1-a mode tap",
-            "link set host1-a up",
             "link set host1-a master net-a",
+            "link set host1-a up",
         ]
     ]
 
 
 def test_cut_path_stays_cut() -> None:
-    assert steps({**COMPLETE, "host1-a": Link(up=False, master="net-a")}) == []
+    assert steps({**COMPLETE, "host1-a": Link(up=True)}) == []
