@@ -41,6 +41,7 @@ class Volume:
     Args:
         id: empty as long as the volume is only planned.
         wwn: as multipath and scsi_id show it on the host; None where the backend cannot know.
+        holders: in the order of their names.
         shared: whether more than one host may hold it.
         deleting: whether a deletion has begun, so that its data is no longer whole.
     """

@@ -59,7 +59,8 @@ def connected(volume: Volume, holder: Holder, shared: bool, volumes: Iterable[Vo
     others = [host for host in volume.hosts if host != holder.host]
     if others and not shared:
         raise StorageError("failed_precondition", _held_message(volume, present is not None, others), holders=others)
-    return replace(volume, holders=volume.holders if present else (*volume.holders, holder), shared=shared)
+    holders = volume.holders if present else (*volume.holders, holder)
+    return replace(volume, holders=tuple(sorted(holders, key=lambda one: one.host)), shared=shared)
 
 
 def released(volume: Volume, host: Optional[str]) -> Volume:

@@ -102,7 +102,7 @@ def test_saves_the_changed_volumes_and_leaves_the_rest(
     )
     lio._mark(ID)
     now_in_kernel(monkeypatch, exports, present=True)
-    exports.save()
+    exports.save([ID])
     assert json.loads(path.read_text(encoding="utf-8")) == {
         "fabric_modules": [{"name": "iscsi"}],
         "storage_objects": [{"name": OTHER}, {"name": "somebody's"}, {"name": ID, "new": True}],
@@ -114,7 +114,7 @@ def test_saves_the_changed_volumes_and_leaves_the_rest(
 
     lio._mark(ID)
     now_in_kernel(monkeypatch, exports, present=False)
-    exports.save()
+    exports.save([ID])
     assert [entry["name"] for entry in json.loads(path.read_text(encoding="utf-8"))["storage_objects"]] == [
         OTHER,
         "somebody's",
@@ -122,8 +122,20 @@ def test_saves_the_changed_volumes_and_leaves_the_rest(
 
 
 def test_without_changes_nothing_is_saved(exports: lio.Lio, tmp_path: Path) -> None:
-    exports.save()
+    exports.save([ID])
     assert not (tmp_path / "target").exists()
+
+
+def test_a_volume_that_another_call_left_unfinished_is_not_saved(
+    monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, tmp_path: Path
+) -> None:
+    lio._mark(ID)
+    lio._mark(OTHER)
+    now_in_kernel(monkeypatch, exports, present=True)
+    exports.save([ID])
+    saved = json.loads((tmp_path / "target" / "saveconfig.json").read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in saved["storage_objects"]] == [ID]
+    assert lio._marker(OTHER).exists()
 
 
 def test_a_broken_file_is_not_replaced(monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, tmp_path: Path) -> None:
@@ -133,7 +145,7 @@ def test_a_broken_file_is_not_replaced(monkeypatch: pytest.MonkeyPatch, exports:
     lio._mark(ID)
     now_in_kernel(monkeypatch, exports, present=True)
     with pytest.raises(StorageError) as failure:
-        exports.save()
+        exports.save([ID])
     assert failure.value.code == "failed_precondition"
     assert path.read_text(encoding="utf-8") == "{"
     assert lio._marker(ID).exists()

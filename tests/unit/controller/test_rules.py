@@ -31,6 +31,7 @@ def connect(volume: Volume, holder: Holder, shared: bool = False, others: tuple[
         pytest.param(HELD, ONE, True, replace(HELD, shared=True), id="shared from false to true"),
         pytest.param(replace(HELD, shared=True), ONE, False, HELD, id="shared back to false with one holder"),
         pytest.param(HELD, TWO, True, BOTH, id="second host, shared"),
+        pytest.param(replace(FREE, holders=(TWO,)), ONE, True, BOTH, id="holders are kept in order"),
         pytest.param(BOTH, ONE, True, BOTH, id="repeat of a shared one"),
     ],
 )

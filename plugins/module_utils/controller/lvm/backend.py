@@ -198,7 +198,7 @@ class LvmBackend(Backend):
         inactive = [after.name for before, after in changes if not self._found[after.name].active]
         if inactive:
             self._group.activate(inactive)
-        failures = self._realise([after for before, after in changes])
+        failures = self._change_lio([after for before, after in changes], self._realise)
         # A connection that could not be made leaves nothing behind, or it would keep other hosts away.
         undone = [
             (after, before) for before, after in changes if after.name in failures and before.holders != after.holders
@@ -208,16 +208,7 @@ class LvmBackend(Backend):
         return failures
 
     def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        def withdraw() -> Failures:
-            failures = {}
-            for after in (change[1] for change in changes):
-                try:
-                    self._lio.withdraw(after.id, [holder.initiator for holder in after.holders])
-                except (OSError, self._rtslib_error) as error:
-                    failures[after.name] = _refused_by_lio("close the export", error)
-            return failures
-
-        failures = self._change_lio(withdraw)
+        failures = self._change_lio([after for before, after in changes], self._withdraw)
         self._retag([change for change in changes if change[1].name not in failures])
         return failures
 
@@ -247,27 +238,31 @@ class LvmBackend(Backend):
 
     # Edges
 
-    def _realise(self, volumes: Iterable[Volume]) -> Failures:
-        def realise() -> Failures:
-            failures = {}
+    def _realise(self, volume: Volume) -> None:
+        self._lio.realise(self._wanted(volume), {holder.initiator: holder.host for holder in volume.holders})
+
+    def _withdraw(self, volume: Volume) -> None:
+        self._lio.withdraw(volume.id, [holder.initiator for holder in volume.holders])
+
+    def _change_lio(self, volumes: Sequence[Volume], change: Callable[[Volume], None]) -> Failures:
+        """Change the exports of volumes, and save those that succeeded at once.
+
+        A volume that failed stays marked as not saved, so that the next call for it does not take it for finished.
+        """
+        failures: Failures = {}
+        # Other backends of this controller have their own lock, but the same LIO and the same file.
+        with exclusive("lio", f"exports of backend {self.name}", self._deadline):
+            self._lio.forget_cached()
             for volume in volumes:
-                users = {holder.initiator: holder.host for holder in volume.holders}
                 try:
-                    self._lio.realise(self._wanted(volume), users)
+                    change(volume)
                 except StorageError as error:
                     failures[volume.name] = error
                 except (OSError, self._rtslib_error) as error:
-                    failures[volume.name] = _refused_by_lio("export the volume", error)
-            return failures
-
-        return self._change_lio(realise)
-
-    def _change_lio(self, change: Callable[[], Failures]) -> Failures:
-        """Change LIO's configuration and save it once; other backends of this controller share both."""
-        with exclusive("lio", f"exports of backend {self.name}", self._deadline):
-            self._lio.forget_cached()
-            failures = change()
-            self._lio.save()
+                    failures[volume.name] = StorageError(
+                        "unavailable", f"LIO refused to change the export of volume {volume.name}: {error}."
+                    )
+            self._lio.save(volume.id for volume in volumes if volume.name not in failures)
         return failures
 
     def _retag(self, changes: Iterable[tuple[Volume, Volume]]) -> None:
@@ -350,7 +345,3 @@ def _address(section: Section, option: str, text: str) -> str:
     if address.is_unspecified or address.is_multicast:
         raise section.error(option, f"{text} is not an address that hosts can reach")
     return str(address)
-
-
-def _refused_by_lio(what: str, error: Exception) -> StorageError:
-    return StorageError("unavailable", f"LIO did not {what}: {error}.")

@@ -192,7 +192,9 @@ class Lio:
             if not acl.chap_password:
                 acl.chap_userid = users[initiator]
                 acl.chap_password = _saved_secret(self._saved(), wanted.target, initiator) or _new_secret()
-            if not any(acl.mapped_luns):
+            if not self._has_lun(acl):
+                for mapped_lun in acl.mapped_luns:
+                    mapped_lun.delete()
                 rtslib.MappedLUN(acl, LUN, LUN)
         group.enable = True
 
@@ -216,24 +218,26 @@ class Lio:
                 target.delete()
             _remove_empty_adapters()
 
-    def save(self) -> None:
-        """Save what was changed for the next boot, where targetctl restores it from.
+    def save(self, volume_ids: Iterable[str]) -> None:
+        """Save the exports of these volumes for the next boot, where targetctl restores them from.
 
-        Only the volumes that changed are written anew; what others have in that file stays as they saved it.
+        What others have in that file stays as they saved it.
         """
-        marked = {marker.name for marker in UNSAVED.glob("*")}
-        if not marked:
+        changed = {volume_id for volume_id in volume_ids if _marker(volume_id).exists()}
+        if not changed:
             return
         saved = self._saved()
-        objects = [entry for entry in saved.get("storage_objects", []) if entry.get("name") not in marked]
-        targets = [entry for entry in saved.get("targets", []) if entry.get("wwn", "").rpartition(":")[2] not in marked]
-        for volume_id in sorted(marked):
+        objects = [entry for entry in saved.get("storage_objects", []) if entry.get("name") not in changed]
+        targets = [
+            entry for entry in saved.get("targets", []) if entry.get("wwn", "").rpartition(":")[2] not in changed
+        ]
+        for volume_id in sorted(changed):
             storage_object, target = self._storage_object(volume_id), self._target(volume_id)
             objects += [storage_object.dump()] if storage_object else []
             targets += [target.dump()] if target else []
         saved.update(storage_objects=objects, targets=targets)
         _write_durably(Path(self._rtslib.root.default_save_file), json.dumps(saved, sort_keys=True, indent=2))
-        for volume_id in marked:
+        for volume_id in changed:
             _marker(volume_id).unlink(missing_ok=True)
 
     def forget_cached(self) -> None:
@@ -262,7 +266,13 @@ class Lio:
             return None, None
 
     def _complete(self, acl: Any) -> bool:
-        return bool(acl.chap_userid and acl.chap_password and any(acl.mapped_luns))
+        return bool(acl.chap_userid and acl.chap_password and self._has_lun(acl))
+
+    def _has_lun(self, acl: Any) -> bool:
+        try:
+            return [mapped_lun.tpg_lun.lun for mapped_lun in acl.mapped_luns] == [LUN]
+        except self._rtslib.RTSLibError:  # its directory is there, and what it is to point to is not
+            return False
 
     def _storage_object(self, volume_id: str) -> Optional[Any]:
         try:
