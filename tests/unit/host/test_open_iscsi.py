@@ -126,15 +126,18 @@ def test_node_record_for_an_ipv6_portal(nodes: Path) -> None:
 
 
 def test_root_alone_may_read(nodes: Path) -> None:
+    def modes() -> list[int]:
+        (record,) = (nodes / CAPTURE_TARGET).iterdir()
+        return [stat.S_IMODE(path.stat().st_mode) for path in (record, record.parent)]
+
     before = os.umask(0)
     try:
         open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
+        assert modes() == [0o600, 0o700]
         open_iscsi.set_startup(nodes, portal(PORTAL_A), True)
+        assert modes() == [0o600, 0o700]
     finally:
         os.umask(before)
-    (record,) = (nodes / CAPTURE_TARGET).iterdir()
-    assert stat.S_IMODE(record.stat().st_mode) == 0o600
-    assert stat.S_IMODE(record.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("name", ["10.77.1.10,3260", "10.77.1.10,3260/default", "10.77.1.10,3260,1/default"])
