@@ -29,6 +29,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs impor
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 POLL_SECONDS = 0.2
+MOST_POLL_SECONDS = 2.0
+# How many times longer to wait than the last look took of the processor.
+POLL_SHARE = 9
 PROBE_SECONDS = 5.0
 # A LUN that was not there at the first look; a disk that multipathd left alone; a path that comes later than the others.
 RESCAN_SECONDS = 2.0
@@ -134,10 +137,13 @@ class Attempt:
         self._rescanned = True
         return [(view.attribute_path(f"block/{path.device}/device/rescan"), "1") for path in self.found.running_paths]
 
-    def left_alone(self) -> list[str]:
+    def left_alone(self, view: Sysfs) -> list[str]:
         """The paths that multipathd has not taken for some time, once: it may not know that it should."""
         now = time.monotonic()
         if self._nudged or not self.plan.multipath_map:
+            return []
+        if view.udev_is_busy():
+            self._seen.clear()  # multipathd has not heard of them yet
             return []
         outside = [path.device for path in self.found.running_paths if not path.in_map]
         late = [device for device in outside if now - self._seen.setdefault(device, now) > NUDGE_SECONDS]
@@ -197,6 +203,7 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
         logins.add(attempt, attempt.start(dead))
     waiting = list(attempts)
     while waiting:
+        began = time.process_time()
         logins.start_queued()
         logins.collect(view)
         sessions = view.sessions()
@@ -208,11 +215,12 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
         write_attributes([write for attempt in waiting for write in attempt.scans(view)], deadline)
         _resize(waiting, view, deadline)
         for attempt in waiting:
-            for device in attempt.left_alone():
+            for device in attempt.left_alone(view):
                 run(["multipath", "-a", f"/dev/{device}"], deadline)
                 run(["multipathd", "add", "path", device], deadline)
         if waiting:
-            time.sleep(POLL_SECONDS)
+            # udev and multipathd need the processor more than this loop does.
+            time.sleep(min(MOST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.process_time() - began))))
 
 
 def _ended(attempt: Attempt, view: Sysfs, sessions: list[Session]) -> bool:

@@ -125,8 +125,9 @@ def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     patience = deadline.within(PATIENCE_SECONDS)
     waiting = removals
     while waiting:
+        sessions = view.sessions()
         for removal in waiting:
-            removal.error = refusal(view, removal, removal.find(view))
+            removal.error = refusal(view, removal, removal.find(view, sessions))
         waiting = [
             removal
             for removal in waiting
@@ -140,8 +141,9 @@ def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
 
 def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     flushing = []
+    sessions = view.sessions()
     for removal in removals:
-        found = removal.find(view)
+        found = removal.find(view, sessions)
         if not removal.whole or found.device is None:
             continue
         if removal.force and not found.running_paths:
@@ -171,8 +173,9 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
 
 def _remove_maps(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     removing = []
+    sessions = view.sessions()
     for removal in removals:
-        over = removal.find(view).own_map
+        over = removal.find(view, sessions).own_map
         if removal.whole and over:
             removing.append((removal, over.alias, over.wwid, Running(["multipath", "-f", over.alias])))
     for removal, alias, wwid, running in removing:
@@ -194,8 +197,9 @@ def _remove_maps(removals: list[Removal], view: Sysfs, deadline: Deadline) -> No
 
 def _remove_disks(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     writes = []
+    sessions = view.sessions()
     for removal in removals:
-        for path in removal.find(view).paths:
+        for path in removal.find(view, sessions).paths:
             if _leaves(removal, path.portal):
                 writes.append((view.attribute_path(f"block/{path.device}/device/delete"), "1"))
     write_attributes(writes, deadline)
@@ -236,6 +240,10 @@ def _end_sessions(removals: list[Removal], view: Sysfs, deadline: Deadline) -> N
         else:
             running += [open_iscsi.logout(session.number) for session in of_target if session.number in leaving]
     for process in running:
+        process.wait(deadline)
+    # Several iscsiadm at once get into each other's way: one may overlook its session, and say nothing.
+    overlooked = [open_iscsi.logout(session.number) for session in view.sessions() if session.number in leaving]
+    for process in overlooked:
         process.wait(deadline)
 
     def still_there(removal: Removal, now: list[Session]) -> Optional[str]:

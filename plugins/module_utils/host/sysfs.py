@@ -206,6 +206,10 @@ class Sysfs:
         """The path of a block device, for the one who opens it."""
         return str(self.root / "dev" / name)
 
+    def udev_is_busy(self) -> bool:
+        """Whether udev still works on events; the file is there exactly as long."""
+        return (self.root / "run/udev/queue").exists()
+
     def initiator_name(self) -> Optional[str]:
         """This host's iSCSI initiator name; None where it has none."""
         text = _text(self.root / "etc/iscsi/initiatorname.iscsi")

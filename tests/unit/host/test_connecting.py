@@ -209,17 +209,32 @@ def test_paths_that_multipathd_leaves_alone_are_shown_to_it_once(capture: Captur
     tree = capture("two_paths_without_map")
     begun = attempt()
     look(begun, tree)
-    assert begun.left_alone() == []
+    assert begun.left_alone(tree.view) == []
     clock.sleep(connecting.NUDGE_SECONDS + 0.1)
-    assert begun.left_alone() == ["sda", "sdb"]
-    assert begun.left_alone() == []
+    assert begun.left_alone(tree.view) == ["sda", "sdb"]
+    assert begun.left_alone(tree.view) == []
+
+
+def test_multipathd_is_not_shown_paths_that_udev_has_not_told_it_of(capture: Capture, clock: Clock) -> None:
+    tree = capture("two_paths_without_map")
+    begun = attempt()
+    look(begun, tree)
+    tree.put("/run/udev/queue", "")
+    assert begun.left_alone(tree.view) == []
+    clock.sleep(60)
+    assert begun.left_alone(tree.view) == []
+    (tree.root / "run/udev/queue").unlink()
+    assert begun.left_alone(tree.view) == []
+    clock.sleep(connecting.NUDGE_SECONDS + 0.1)
+    assert begun.left_alone(tree.view) == ["sda", "sdb"]
 
 
 def test_paths_are_left_alone_where_no_map_is_wanted(capture: Capture, clock: Clock) -> None:
+    tree = capture("two_paths_without_map")
     begun = attempt(with_map=False)
-    look(begun, capture("two_paths_without_map"))
+    look(begun, tree)
     clock.sleep(60)
-    assert begun.left_alone() == []
+    assert begun.left_alone(tree.view) == []
 
 
 class Iscsiadm:
