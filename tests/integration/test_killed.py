@@ -36,8 +36,11 @@ def interpreters(lab: Lab) -> None:
 
 
 def moments(lab: Lab, host: str, module: str, delay: float, arguments: dict[str, Any]) -> Iterator[int]:
-    """Kill the module at its first moment, its second, and so on; ends when it came to its end first."""
-    for moment in range(1, MOST_MOMENTS + 1):
+    """Kill the module at its first moment, its second, and so on; ends when it came to its end first.
+
+    A little after a moment is most often right before the next one, so of those one in three will do.
+    """
+    for moment in range(1, MOST_MOMENTS + 1, 3 if delay else 1):
         lab.ssh(host, f"echo {moment}:{delay} > {DIRECTORY}/at")
         done = lab.ansible(
             host,
@@ -75,13 +78,13 @@ def test_attach(lab: Lab, volume: str, delay: float) -> None:
     count = 0
     for moment in moments(lab, HOST, "volume_attach", delay, arguments):
         count += 1
-        if moment % 2:  # half the moments are repeated, half negated; the other delay has it the other way round
+        if moment % 2:  # half of the moments are repeated, the others negated at once
             lab.attach(HOST, connections, min_paths=2)
             attached_once(lab)
             assert not lab.attach(HOST, connections, min_paths=2)["changed"]
         lab.detach(HOST, volume)
         assert lab.leftovers(HOST) == "", f"after moment {moment}"
-    assert count > 5
+    assert count > 3
     attached_once(lab)
     lab.detach(HOST, volume)
     lab.disconnect(HOST, volume)
@@ -99,7 +102,7 @@ def test_detach(lab: Lab, volume: str, delay: float) -> None:
             assert lab.leftovers(HOST) == "", f"after moment {moment}"
         lab.attach(HOST, connections, min_paths=2)
         attached_once(lab)
-    assert count > 3
+    assert count > 2
     assert lab.leftovers(HOST) == ""
     lab.disconnect(HOST, volume)
 
