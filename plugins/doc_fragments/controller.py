@@ -24,7 +24,12 @@ options:
     type: str
   config:
     description:
-      - The controller's configuration, in the form of C(cinder.conf).
+      - The controller's configuration, in the form and with the option names of C(cinder.conf). C(enabled_backends) of its section
+        C(DEFAULT) lists the sections that are backends; C(volume_driver) of a backend's section names its driver.
+      - Options of the driver C(lvm) are C(volume_group) and C(target_ip_address), which it needs;
+        C(target_secondary_ip_addresses), more addresses, for multipath; C(target_port), by default 3260;
+        C(target_protocol), which is C(iscsi); C(target_prefix), how the targets' names begin, by default
+        C(iqn.2026-11.org.brickwork:); and C(volume_clear), C(zero) (the default) or C(none).
     type: path
     default: /etc/brickwork/backends.conf
 requirements:
