@@ -36,7 +36,9 @@ class Play:
         lines = self.output.rpartition("PLAY RECAP")[2].splitlines()
         parts = [line.partition(":") for line in lines if "ok=" in line]
         return {
-            host.strip(): {key: int(value) for key, _, value in (pair.partition("=") for pair in counters.split())}
+            host.strip(): {
+                key: int(value) for key, _equals, value in (pair.partition("=") for pair in counters.split())
+            }
             for host, _colon, counters in parts
         }
 

@@ -189,8 +189,8 @@ def _build(image: Image, kernel: Kernel) -> None:
     shutil.copytree(_OVERLAY, root, symlinks=True, dirs_exist_ok=True)
     _settle(root)
     # metadata_csum_seed: so that a machine can change the file system's UUID while it is mounted.
-    run("mkfs.ext4", "-q", "-d", root, "-L", "lab-root", "-N", "200000", "-m", "0", "-O", "metadata_csum_seed",
-         "-E", "lazy_itable_init=0,lazy_journal_init=0", image.root, SIZE)  # fmt: skip
+    features = ["-O", "metadata_csum_seed", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
+    run("mkfs.ext4", "-q", "-d", root, "-L", "lab-root", "-N", "200000", "-m", "0", *features, image.root, SIZE)
     shutil.rmtree(root)
 
 
@@ -204,7 +204,11 @@ def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
     with log.open("w") as output:
         done = subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", *alone, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            ["setpriv", "--pdeathsig", "KILL", *alone, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
         )
     if done.returncode:
         last = "\n".join(log.read_text().splitlines()[-15:])
@@ -253,7 +257,9 @@ def run(*command: str | Path) -> str:
     """A command's output; an error if it fails."""
     if not shutil.which(command[0]):
         raise LabError(f"{command[0]} is missing: install the packages of tests/lab/debian-packages.txt")
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
     if done.returncode:
         raise LabError(f"`{' '.join(map(str, command))}` failed: {done.stderr.strip()}")
     return done.stdout

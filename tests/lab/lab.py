@@ -257,7 +257,9 @@ class Lab:
         ssh = ["ssh", "-F", str(self.state / "ssh_config"), "-o", "ConnectTimeout=2", machine.name, command]
         entered = self.network.enter(ssh)
         try:
-            done = subprocess.run(entered, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds)
+            done = subprocess.run(
+                entered, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False
+            )
         except subprocess.TimeoutExpired:
             return None
         return None if done.returncode == 255 else done.stdout.strip()
@@ -276,7 +278,7 @@ class Lab:
     def _forget_connections(self) -> None:
         """Have Ansible's next task connect anew, where a kept connection would lead to a machine that is gone."""
         for socket in (self.run / "cp").glob("*"):
-            subprocess.run(["ssh", "-O", "stop", "-S", socket, "lab"], capture_output=True)
+            subprocess.run(["ssh", "-O", "stop", "-S", socket, "lab"], capture_output=True, check=False)
 
     def _last_lines(self, machine: plan.Machine) -> str:
         path = self.state / f"{machine.name}.log"

@@ -117,7 +117,7 @@ def missing_steps(links: dict[str, Link], machines: Iterable[plan.Machine]) -> I
 
 
 def _ip(*arguments: str, text: str | None = None) -> str:
-    done = subprocess.run(["ip", *arguments], input=text, capture_output=True, text=True)
+    done = subprocess.run(["ip", *arguments], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         what = "\n".join(filter(None, (text, done.stderr.strip())))
         raise LabError(f"`ip {' '.join(arguments)}` failed: {what}")

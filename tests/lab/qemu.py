@@ -103,7 +103,7 @@ def kvm_boots(image: Image) -> bool:
 def _exits_with(status: int, *arguments: str) -> bool:
     command = [PROGRAM, *ACCELERATED.acceleration, "-m", "256", "-nodefaults", "-no-user-config", "-display", "none"]
     try:
-        done = subprocess.run([*command, *arguments], capture_output=True, timeout=_SECONDS_TO_PROBE)
+        done = subprocess.run([*command, *arguments], capture_output=True, timeout=_SECONDS_TO_PROBE, check=False)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == status
@@ -116,7 +116,7 @@ def load_order(dependencies: str, wanted: Collection[str]) -> list[str]:
     """
     needed: dict[str, list[str]] = {}
     for line in dependencies.splitlines():
-        path, _, others = line.partition(":")
+        path, _colon, others = line.partition(":")
         needed[path] = others.split()
     by_name = {Path(path).name.split(".")[0].replace("-", "_"): path for path in needed}
     order: list[str] = []

@@ -113,7 +113,12 @@ def test_run_changes_nothing_of_a_command(run: Path, tmp_path: Path) -> None:
     script = "import os, sys; print([os.getcwd(), sys.stdin.read(), *sys.argv[1:]]); sys.exit(7)"
     arguments = ["", " a  b ", "two\nlines", "$HOME", '"', "'", "\\", "*", "-x", "--"]
     done = subprocess.run(
-        [run, "python3", "-c", script, *arguments], input="typed", cwd=tmp_path, capture_output=True, text=True
+        [run, "python3", "-c", script, *arguments],
+        input="typed",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == f"{[str(tmp_path), 'typed', *arguments]}\n"
     assert done.stderr == ""
@@ -121,7 +126,7 @@ def test_run_changes_nothing_of_a_command(run: Path, tmp_path: Path) -> None:
 
 
 def test_run_ends_by_the_signal_that_ends_the_command(run: Path) -> None:
-    assert subprocess.run([run, "sh", "-c", "kill -TERM $$"]).returncode == -15
+    assert subprocess.run([run, "sh", "-c", "kill -TERM $$"], check=False).returncode == -15
 
 
 def test_run_has_ansible_find_the_collection(run: Path) -> None:
@@ -131,7 +136,9 @@ def test_run_has_ansible_find_the_collection(run: Path) -> None:
     def environment(**given: str) -> list[str]:
         clean = {name: value for name, value in os.environ.items() if name not in names}
         show = 'printf "%s\\n" "$ANSIBLE_CONFIG" "$ANSIBLE_COLLECTIONS_PATH" "$PATH"'
-        done = subprocess.run([run, "sh", "-c", show], capture_output=True, text=True, env={**clean, **given})
+        done = subprocess.run(
+            [run, "sh", "-c", show], capture_output=True, text=True, env={**clean, **given}, check=False
+        )
         return done.stdout.splitlines()
 
     config, collections, path = environment()
@@ -145,6 +152,6 @@ def test_run_has_ansible_find_the_collection(run: Path) -> None:
 
 def test_run_says_that_the_lab_is_down(tmp_path: Path) -> None:
     lab.write(tmp_path / "run", inventory.run_program(tmp_path, tmp_path / "gone"), mode=0o755)
-    done = subprocess.run([tmp_path / "run", "true"], capture_output=True, text=True)
+    done = subprocess.run([tmp_path / "run", "true"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the lab is down" in done.stderr

@@ -33,7 +33,7 @@ def test_codes_are_the_contracts() -> None:
 
 def test_other_codes_are_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="misspelt"):
-        StorageError("misspelt", "never shown")
+        raise StorageError("misspelt", "never shown")
 
 
 @pytest.mark.parametrize("position", range(len(CONTRACT)))
