@@ -51,6 +51,13 @@ def test_volume_group_and_swap(capture: Capture) -> None:
     assert using(capture("in_use"), 0) == ["swap on /dev/dm-2", "volume group data-group"]
 
 
+def test_mount_of_what_stands_on_the_volume(capture: Capture) -> None:
+    tree = capture("in_use")
+    tree.put("/proc/swaps", "Filename\n")
+    tree.put("/proc/1/mountinfo", "600 1 254:2 / /srv/log rw - ext4 /dev/mapper/data--group-my--log rw\n")
+    assert using(tree, 0) == ["mount point /srv/log", "volume group data-group"]
+
+
 def test_mounted_partition_of_a_map(capture: Capture) -> None:
     # kpartx made it; that it is there is no use in itself.
     tree = capture("in_use")

@@ -74,7 +74,9 @@ def test_holder_is_named(directory: Path, holder: subprocess.Popen[str]) -> None
     assert "for more than 0.1 s" in message
 
 
-def test_this_process_is_named_too(directory: Path) -> None:
+def test_latest_holder_is_named(directory: Path) -> None:
+    with exclusive("it", "a purpose that takes some words", Deadline(1), directory):
+        pass
     with exclusive("it", "volume_connection", Deadline(1), directory):
         assert f"process {os.getpid()} (volume_connection)" in aborted(directory)
 
