@@ -79,8 +79,18 @@ def test_output_that_is_no_text() -> None:
     assert "\N{REPLACEMENT CHARACTER}" in sh("printf '\\377'").stdout
 
 
-def test_nothing_to_read() -> None:
-    assert sh("cat").stdout == ""
+def test_the_modules_own_input_is_not_the_programs() -> None:
+    own, end = os.pipe()
+    os.write(end, b"what Ansible sent to the module")
+    os.close(end)
+    before = os.dup(0)
+    os.dup2(own, 0)
+    try:
+        assert sh("cat").stdout == ""
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(own)
 
 
 def test_messages_are_not_translated(monkeypatch: pytest.MonkeyPatch) -> None:
