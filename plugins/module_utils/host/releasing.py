@@ -154,7 +154,9 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
                 f"{removal.volume}: all paths of /dev/{found.device} were dead; what was not written to it before is lost."
             )
             continue
-        flushing.append((removal, found.device, Running(["sync", f"/dev/{found.device}"])))
+        # Without a map each path is a device of its own, with data of its own to write.
+        devices = [found.device] if found.multipath_map else [path.device for path in found.paths]
+        flushing += [(removal, device, Running(["sync", f"/dev/{device}"])) for device in devices]
     for removal, device, running in flushing:
         finished = running.wait(deadline.within(LAST_FLUSH_SECONDS) if removal.force else deadline)
         if finished.succeeded:
