@@ -124,15 +124,15 @@ class Backend(ABC):
         """What uses the volume on the controller itself, past this backend: mount points, devices built on it."""
 
     @abstractmethod
-    def begin_deletion(self, volume: Volume) -> None:
-        """Record durably that the volume is going, so that nobody can use it from now on."""
+    def begin_deletion(self, volumes: Sequence[Volume]) -> None:
+        """Record durably that the volumes are going, so that nobody can use them from now on."""
 
     @abstractmethod
     def clear(self, volume: Volume) -> None:
         """Make the data unreadable for whoever gets the space next. Takes long, so it is called without the backend's lock."""
 
     @abstractmethod
-    def delete(self, volume: Volume) -> None: ...
+    def delete(self, volumes: Sequence[Volume]) -> Failures: ...
 
     # Connections
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
 
@@ -54,10 +54,12 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if not check_mode and any(decision.changes for decision in decisions):
         with _locked(backend, names):
             decisions, failures = decided(backend)
-            step = _make if present else _begin_deletion
-            decisions = _each(lambda decision: step(backend, decision), decisions, failures)
+            if present:
+                decisions = _make(backend, decisions, failures)
+            else:
+                _begin_deletion(backend, decisions, failures)
         if not present:
-            decisions = _each(lambda decision: _finish_deletion(opened, decision), decisions, failures)
+            _finish_deletion(opened, [decision.before for decision in decisions if decision.before], failures)
     return _result(names, decisions, failures, backend.name)
 
 
@@ -119,49 +121,56 @@ def _to_be_absent(backend: Backend, names: list[str]) -> tuple[list[Decision], F
     return decisions, failures
 
 
-def _make(backend: Backend, decision: Decision) -> Decision:
-    if decision.changes and decision.after:
-        if decision.before:
-            backend.grow(decision.before, decision.after.size_bytes)
-        else:
-            backend.create(decision.name, decision.after.size_bytes)
-    return replace(decision, after=backend.inventory().volumes.get(decision.name)) if decision.changes else decision
-
-
-def _begin_deletion(backend: Backend, decision: Decision) -> Decision:
-    if decision.before:
-        if backend.export(decision.before):
-            # What a call that was killed left of an export would keep the volume in use.
-            failures = backend.disconnect([(decision.before, decision.before)])
-            if failures:
-                raise failures[decision.name]
-        backend.begin_deletion(decision.before)
-    return decision
-
-
-def _finish_deletion(opened: Callable[[], Backend], decision: Decision) -> Decision:
-    """Clear and remove a volume. Others may use the backend during the long part, and may delete the same volume."""
-    if not decision.before:
+def _make(backend: Backend, decisions: list[Decision], failures: Failures) -> list[Decision]:
+    def make(decision: Decision) -> Decision:
+        if decision.changes and decision.after:
+            if decision.before:
+                backend.grow(decision.before, decision.after.size_bytes)
+            else:
+                backend.create(decision.name, decision.after.size_bytes)
         return decision
+
+    made = _each(make, decisions, failures)
+    found = backend.inventory().volumes
+    return [replace(decision, after=found.get(decision.name)) for decision in made]
+
+
+def _begin_deletion(backend: Backend, decisions: list[Decision], failures: Failures) -> None:
+    volumes = [decision.before for decision in decisions if decision.before]
+    # What a call that was killed left of an export would keep the volume in use.
+    failures.update(backend.disconnect([(volume, volume) for volume in volumes if backend.export(volume)]))
+    backend.begin_deletion([volume for volume in volumes if volume.name not in failures])
+
+
+def _finish_deletion(opened: Callable[[], Backend], volumes: list[Volume], failures: Failures) -> None:
+    """Clear and remove volumes. Others may use the backend during the long part, or delete the same volumes."""
     patience = Deadline(STEP_SECONDS)
-    with exclusive(f"delete-{decision.before.id}", f"deleting volume {decision.name}", patience):
+    with contextlib.ExitStack() as locks:
+        # In one order, or two calls could wait for each other.
+        for volume_id in sorted(volume.id for volume in volumes):
+            locks.enter_context(exclusive(f"delete-{volume_id}", "deleting the volume", patience))
         backend = opened()
-        if _still_there(backend, decision.before):
-            backend.clear(decision.before)
-            backend = opened()
-            with _locked(backend, [decision.name]):
-                if _still_there(backend, decision.before):
-                    backend.delete(decision.before)
-    return decision
+        for volume in _still_there(backend, volumes, failures):
+            try:
+                backend.clear(volume)
+            except StorageError as error:
+                failures[volume.name] = error
+        backend = opened()
+        with _locked(backend, [volume.name for volume in volumes]):
+            failures.update(backend.delete(_still_there(backend, volumes, failures)))
 
 
-def _still_there(backend: Backend, volume: Volume) -> bool:
-    """Whether the volume exists: not another one that was given its name meanwhile."""
-    found = backend.inventory().volumes.get(volume.name)
-    return found is not None and found.id == volume.id
+def _still_there(backend: Backend, volumes: list[Volume], failures: Failures) -> list[Volume]:
+    """Those of the volumes that exist: not other ones that were given their names meanwhile."""
+    found = backend.inventory().volumes
+    return [
+        volume
+        for volume in volumes
+        if volume.name not in failures and volume.name in found and found[volume.name].id == volume.id
+    ]
 
 
-def _locked(backend: Backend, names: list[str]) -> AbstractContextManager[None]:
+def _locked(backend: Backend, names: list[str]) -> contextlib.AbstractContextManager[None]:
     return exclusive(f"backend-{backend.name}", f"changing volume {', '.join(names)}", Deadline(STEP_SECONDS))
 
 

@@ -65,17 +65,20 @@ class MemoryBackend(Backend):
     def users(self, volume: Volume) -> list[str]:
         return self.used.get(volume.name, [])
 
-    def begin_deletion(self, volume: Volume) -> None:
-        self.calls.append(f"begin {volume.name}")
-        self.volumes[volume.name] = replace(volume, deleting=True)
+    def begin_deletion(self, volumes: Sequence[Volume]) -> None:
+        for volume in volumes:
+            self.calls.append(f"begin {volume.name}")
+            self.volumes[volume.name] = replace(volume, deleting=True)
 
     def clear(self, volume: Volume) -> None:
         self._may(volume.name)
         self.calls.append(f"clear {volume.name}")
 
-    def delete(self, volume: Volume) -> None:
-        self.calls.append(f"delete {volume.name}")
-        del self.volumes[volume.name]
+    def delete(self, volumes: Sequence[Volume]) -> Failures:
+        for volume in volumes:
+            self.calls.append(f"delete {volume.name}")
+            del self.volumes[volume.name]
+        return {}
 
     def holder(self, connector: Mapping[str, Any]) -> Holder:
         initiator = connector.get("initiator")

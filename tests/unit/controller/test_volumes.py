@@ -104,6 +104,14 @@ def test_a_volume_that_cannot_be_cleared_stays_and_can_be_deleted_again(backend:
     assert backend.volumes == {}
 
 
+def test_a_volume_that_cannot_be_cleared_does_not_keep_others(backend: MemoryBackend) -> None:
+    ask(volumes=["b"], size="1GiB")
+    backend.refuses = {"a"}
+    result = ask(volumes=["a", "b"], state="absent")
+    assert (result["changed_volumes"], [error["volume"] for error in result["errors"]]) == (["b"], ["a"])
+    assert set(backend.volumes) == {"a"}
+
+
 def test_a_held_volume_is_not_deleted(backend: MemoryBackend) -> None:
     backend.volumes["a"] = replace(backend.volumes["a"], holders=(Holder("host1", "i1", False),))
     for check_mode in (True, False):

@@ -133,12 +133,11 @@ class LvmBackend(Backend):
         entry = self._found[volume.name]
         return usage.users(usage.device_number(entry.device)) if entry.active else []
 
-    def begin_deletion(self, volume: Volume) -> None:
-        entry = self._found[volume.name]
-        if not volume.deleting:
-            self._group.tag([volume.name], add=[tags.DELETING])
-        if not entry.active:
-            self._group.activate([volume.name])
+    def begin_deletion(self, volumes: Sequence[Volume]) -> None:
+        fresh = [volume.name for volume in volumes if not volume.deleting]
+        if fresh:
+            self._group.tag(fresh, add=[tags.DELETING])
+        self._activate(volumes)
 
     def clear(self, volume: Volume) -> None:
         if self._settings.volume_clear == "none":
@@ -154,8 +153,16 @@ class LvmBackend(Backend):
                 "use it; repeat the deletion.",
             )
 
-    def delete(self, volume: Volume) -> None:
-        self._group.remove(volume.name)
+    def delete(self, volumes: Sequence[Volume]) -> Failures:
+        if not volumes:
+            return {}
+        try:
+            self._group.remove([volume.name for volume in volumes])
+        except StorageError as error:
+            # LVM removes what it can.
+            left = self.inventory().volumes
+            return {volume.name: error for volume in volumes if volume.name in left}
+        return {}
 
     # Connections
 
@@ -195,9 +202,7 @@ class LvmBackend(Backend):
 
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         self._retag(changes)
-        inactive = [after.name for before, after in changes if not self._found[after.name].active]
-        if inactive:
-            self._group.activate(inactive)
+        self._activate([after for before, after in changes])
         failures = self._change_lio([after for before, after in changes], self._realise)
         # A connection that could not be made leaves nothing behind, or it would keep other hosts away.
         undone = [
@@ -264,6 +269,11 @@ class LvmBackend(Backend):
                     )
             self._lio.save(volume.id for volume in volumes if volume.name not in failures)
         return failures
+
+    def _activate(self, volumes: Sequence[Volume]) -> None:
+        inactive = [volume.name for volume in volumes if not self._found[volume.name].active]
+        if inactive:
+            self._group.activate(inactive)
 
     def _retag(self, changes: Iterable[tuple[Volume, Volume]]) -> None:
         """Write down who holds the volumes, in one command for all that change in the same way."""

@@ -121,8 +121,8 @@ class VolumeGroup:
     def extend(self, name: str, size_bytes: int) -> None:
         self._change("lvextend", "--yes", "-L", f"{size_bytes}b", self._path(name))
 
-    def remove(self, name: str) -> None:
-        self._change("lvremove", "--yes", self._path(name))
+    def remove(self, names: Sequence[str]) -> None:
+        self._change("lvremove", "--yes", *map(self._path, names))
 
     def activate(self, names: Sequence[str]) -> None:
         self._change("lvchange", "--activate", "y", *map(self._path, names))
