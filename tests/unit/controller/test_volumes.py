@@ -93,6 +93,18 @@ def test_deletes_clearing_first_and_repeats(backend: MemoryBackend) -> None:
     assert again["volumes"] == [{"name": "a", "id": None, "size_bytes": None, "backend": "memory", "wwn": None}]
 
 
+def test_others_may_use_the_backend_while_a_volume_is_cleared(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clear(volume: Volume) -> None:
+        with volumes.exclusive("backend-memory", "another call", waiting.Deadline(0.1)):
+            backend.calls.append("another call")
+
+    monkeypatch.setattr(backend, "clear", clear)
+    assert ask(state="absent")["changed"]
+    assert backend.calls == ["begin a", "another call", "delete a"]
+
+
 def test_a_volume_that_cannot_be_cleared_stays_and_can_be_deleted_again(backend: MemoryBackend) -> None:
     backend.refuses = {"a"}
     assert ask(state="absent")["error_code"] == "unavailable"
