@@ -94,10 +94,10 @@ def test_deletes_clearing_first_and_repeats(backend: MemoryBackend) -> None:
 
 
 def test_others_may_use_the_backend_while_a_volume_is_cleared(
-    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def clear(volume: Volume) -> None:
-        with volumes.exclusive("backend-memory", "another call", waiting.Deadline(0.1)):
+        with waiting.exclusive("backend-memory", "another call", waiting.Deadline(0.1), tmp_path):
             backend.calls.append("another call")
 
     monkeypatch.setattr(backend, "clear", clear)
