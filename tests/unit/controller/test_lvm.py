@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lvm2
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
@@ -56,7 +57,7 @@ def rows(**tags: str) -> str:
     return json.dumps({"report": [{"lv": volumes}], "log": []})
 
 
-def backend() -> LvmBackend:
+def a_backend() -> LvmBackend:
     return LvmBackend(
         "lvm", Settings("vg0", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org.brickwork:", "zero"), Deadline(5)
     )
@@ -65,7 +66,7 @@ def backend() -> LvmBackend:
 def test_reads_volumes_and_their_holders(lvm: Commands) -> None:
     tags = f"brickwork.connection=host1/1/iqn.1993-08.org.debian:01:a,brickwork.id={ID},brickwork.shared"
     lvm.answer = Finished(("lvs",), 0, rows(data=tags, root="", broken="brickwork.id=5"), "")
-    inventory = backend().inventory()
+    inventory = a_backend().inventory()
     volume = inventory.volumes["data"]
     assert (volume.id, volume.size_bytes, volume.shared, volume.deleting) == (ID, 1024**3, True, False)
     assert volume.holders == (Holder("host1", "iqn.1993-08.org.debian:01:a", True),)
@@ -77,7 +78,7 @@ def test_reads_volumes_and_their_holders(lvm: Commands) -> None:
 
 def test_two_logical_volumes_with_one_id_are_both_left_alone(lvm: Commands) -> None:
     lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}", copy=f"brickwork.id={ID}"), "")
-    inventory = backend().inventory()
+    inventory = a_backend().inventory()
     assert inventory.volumes == {}
     assert "data and copy of volume group vg0" in inventory.strangers["data"]
 
@@ -102,13 +103,13 @@ def test_the_device_is_named_by_uuids(lvm: Commands) -> None:
 def test_failures_of_lvm(lvm: Commands, stderr: str, status: int | None, code: str) -> None:
     lvm.answer = Finished(("lvs",), status, "", stderr)
     with pytest.raises(StorageError) as failure:
-        backend().inventory()
+        a_backend().inventory()
     assert failure.value.code == code
 
 
 @pytest.mark.parametrize("name", ["db-data", "a", "a.b_c+d-e", "0", "x" * 100])
 def test_names_that_can_be(name: str) -> None:
-    backend().check_name(name)
+    a_backend().check_name(name)
 
 
 @pytest.mark.parametrize(
@@ -116,24 +117,44 @@ def test_names_that_can_be(name: str) -> None:
 )
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(StorageError) as failure:
-        backend().check_name(name)
+        a_backend().check_name(name)
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volumes")
 
 
 def test_sizes_are_rounded_up_to_extents(lvm: Commands) -> None:
     space = {"report": [{"vg": [{"vg_extent_size": "4194304", "vg_free": "8388608"}]}]}
     lvm.answer = Finished(("vgs",), 0, json.dumps(space), "")
-    assert backend().rounded(1) == 4194304
-    assert backend().rounded(4194304) == 4194304
-    assert backend().rounded(4194305) == 8388608
-    assert backend().free_bytes() == 8388608
+    assert a_backend().rounded(1) == 4194304
+    assert a_backend().rounded(4194304) == 4194304
+    assert a_backend().rounded(4194305) == 8388608
+    assert a_backend().free_bytes() == 8388608
 
 
 def test_a_new_volume_is_tagged_in_the_same_transaction(lvm: Commands) -> None:
-    backend().create("data", 4194304)
+    a_backend().create("data", 4194304)
     ((program, *arguments),) = lvm.asked
     assert program == "lvcreate"
     assert arguments[arguments.index("--addtag") + 1].startswith("brickwork.id=")
+
+
+def test_alike_changes_of_tags_are_one_command(lvm: Commands) -> None:
+    tags = {name: f"brickwork.id=00000000-0000-4000-8000-00000000000{index}" for index, name in enumerate("abc")}
+    tags["c"] += ",brickwork.connection=host1/0/iqn.a"
+    lvm.answer = Finished(("lvs",), 0, rows(**tags), "")
+    backend = a_backend()
+    found = backend.inventory().volumes
+    after = {name: rules.connected(volume, Holder("host2", "iqn.b", True), True, ()) for name, volume in found.items()}
+    lvm.asked.clear()
+    backend._retag([(found[name], after[name]) for name in found])
+    added = ("--addtag", "brickwork.connection=host2/1/iqn.b", "--addtag", "brickwork.shared")
+    assert lvm.asked == [("lvchange", *added, "vg0/a", "vg0/b", "vg0/c")]
+    lvm.asked.clear()
+    backend._retag([(after[name], found[name]) for name in found])
+    removed = tuple(word.replace("--addtag", "--deltag") for word in added)
+    assert lvm.asked == [("lvchange", *removed, "vg0/a", "vg0/b", "vg0/c")]
+    lvm.asked.clear()
+    backend._retag([(found["a"], found["a"])])
+    assert lvm.asked == []
 
 
 @pytest.mark.parametrize(
@@ -148,10 +169,10 @@ def test_a_new_volume_is_tagged_in_the_same_transaction(lvm: Commands) -> None:
 )
 def test_a_connector_without_an_initiator(connector: dict[str, object]) -> None:
     with pytest.raises(StorageError) as failure:
-        backend().holder(connector)
+        a_backend().holder(connector)
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "connector.initiator")
 
 
 def test_initiators_are_compared_in_lower_case() -> None:
-    holder = backend().holder({"host": "host1", "initiator": "IQN.1993-08.org.debian:01:A", "multipath": True})
+    holder = a_backend().holder({"host": "host1", "initiator": "IQN.1993-08.org.debian:01:A", "multipath": True})
     assert holder == Holder("host1", "iqn.1993-08.org.debian:01:a", True)
