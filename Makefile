@@ -10,7 +10,8 @@ demo: bootstrap ## See the main job happen on real machines: create, attach, mov
 test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
 	@tests/run
 
-test-full: test bench ## The same, and the benchmarks
+test-full: export EVERY_MOMENT := 1
+test-full: test bench ## The same with a module killed at every moment, and the benchmarks
 
 lint sanity unit molecule integration:
 	@tests/run $@

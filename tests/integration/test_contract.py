@@ -269,6 +269,8 @@ class TestAllPathsAreDead:
         assert done["changed"]
         assert "is lost" in " ".join(done["warnings"].split())
         assert lab.leftovers("host1") == ""
+        # No logout has reached the target, which must be told that this host is done with it.
+        lab.disconnect("host1", volume, fenced=True)
 
 
 def test_a_grown_volume_shows_its_new_size(lab: Lab, volume: str, attached: dict[str, Any]) -> None:
