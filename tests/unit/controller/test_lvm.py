@@ -74,6 +74,7 @@ def test_reads_volumes_and_their_holders(lvm: Commands) -> None:
     assert "lvchange --addtag brickwork.id=$(uuidgen) vg0/root" in inventory.strangers["root"]
     assert set(inventory.strangers) == {"root", "broken"}
     assert len(lvm.asked) == 1
+    assert "log/report_command_log=0" in lvm.asked[0]  # else LVM says what failed where nobody looks
 
 
 def test_two_logical_volumes_with_one_id_are_both_left_alone(lvm: Commands) -> None:

@@ -14,7 +14,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix")
+# Without that setting, a report in JSON takes LVM's error messages into itself.
+REPORT = ("--reportformat", "json", "--config", "log/report_command_log=0", "--units", "b", "--nosuffix")
 # Device-mapper's limit for a name, which holds the volume group's name too, every hyphen doubled.
 NAME_LIMIT = 127
 RESERVED_STARTS = ("snapshot", "pvmove")
