@@ -262,7 +262,9 @@ class TestAllPathsAreDead:
     def test_a_detach_keeps_the_map_and_force_gives_it_up(
         self, lab: Lab, volume: str, attached: dict[str, Any]
     ) -> None:
-        refused = lab.refuse("host1", "volume_attach", "unavailable", volumes=[volume], state="absent", timeout=30)
+        refused = lab.module("host1", "volume_attach", volumes=[volume], state="absent", timeout=30)
+        # A path that multipathd has just tried again does not count as dead: then the flush does not end.
+        assert refused["error_code"] in ("unavailable", "deadline_exceeded"), refused
         assert attached["device"] in refused["msg"]
         assert attached["wwn"] in lab.ssh("host1", "cat /sys/block/dm-*/dm/uuid")
         done = lab.detach("host1", volume, force=True, timeout=120)

@@ -12,8 +12,9 @@ import re
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
 
-# They and what they start look at every device, and let go by themselves.
-WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)"}
+# They and what they start look at every device, and let go by themselves. A sync that hangs on dead paths is the flush of an
+# earlier detach, and must not keep force from ending it.
+WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync"}
 
 
 def users(view: Sysfs, found: Found) -> list[str]:
