@@ -53,7 +53,7 @@ def _linters() -> dict[str, Callable[[], bool]]:
 
 
 def mypy() -> bool:
-    """Check the collection under the name it is imported by, and each script of the tests with what it imports."""
+    """Check the collection and its tests under the name they are imported by."""
     parts = [str(COLLECTION / part) for part in ("plugins", "tests") if any((ROOT / part).rglob("*.py"))]
     return _succeeds(("mypy", *parts))
 
