@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -59,7 +60,13 @@ def batch_result(key: str, outcomes: list[Outcome]) -> dict[str, Any]:
     if decisive:
         result.update(decisive.as_dict(), failed=True, errors=[error.as_dict() for error in errors])
         if len(outcomes) > 1:
-            result["msg"] = f"{len(errors)} of {len(outcomes)} volumes failed. " + " ".join(
-                f"{error.facts['volume']}: {error.message}" for error in errors
-            )
+            sentences = " ".join(_naming_the_volume(error) for error in errors)
+            result["msg"] = f"{len(errors)} of {len(outcomes)} volumes failed. {sentences}"
     return result
+
+
+def _naming_the_volume(error: StorageError) -> str:
+    """The message, with the volume in front where it does not name it."""
+    name = error.facts["volume"]
+    named = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", error.message)
+    return error.message if named else f"{name}: {error.message}"

@@ -15,7 +15,14 @@ import sys
 import threading
 
 MOMENT, DELAY = (float(text) for text in os.environ["KILLED_AT"].split(":"))
-PLACES = ("/var/lib/brickwork", "/var/lib/iscsi", "/etc/rtslib-fb-target", "/sys/kernel/config/target")
+PLACES = (
+    "/var/lib/brickwork",
+    "/run/brickwork",
+    "/run/lock/brickwork",
+    "/var/lib/iscsi",
+    "/etc/rtslib-fb-target",
+    "/sys/kernel/config/target",
+)
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 seen = 0
 

@@ -39,28 +39,29 @@ def interpreters(lab: Lab) -> None:
         )
 
 
-def moments(lab: Lab, host: str, module: str, delay: float, arguments: dict[str, Any]) -> Iterator[int]:
+def moments(
+    lab: Lab, host: str, module: str, delay: float, arguments: dict[str, Any], step: int
+) -> Iterator[tuple[int, bool]]:
     """Kill the module at its first moment, its second, and so on; ends when it came to its end first.
 
-    A little after a moment is most often right before the next one, and a connection is a hundred small writes of LIO's
-    configuration, so of those fewer are tried.
+    Each is killed twice: once for the test to repeat it (true) and once to ask for the opposite at once.
     """
-    step = 1 if os.environ.get("EVERY_MOMENT") else 5 if delay else 3 if host == HOST else 11
-    for moment in range(1, MOST_MOMENTS + 1, step):
-        lab.ssh(host, f"echo {moment}:{delay} > {DIRECTORY}/at")
-        done = lab.ansible(
-            host,
-            "-m",
-            f"brickwork.storage.{module}",
-            "-a",
-            json.dumps(arguments),
-            "-e",
-            f"ansible_python_interpreter={DIRECTORY}/python",
-        )
-        if done.returncode == 0:
-            return
-        assert "error_code" not in done.stdout, done.stdout
-        yield moment
+    for moment in range(1, MOST_MOMENTS + 1, 1 if os.environ.get("EVERY_MOMENT") else step):
+        for repeated in (True, False):
+            lab.ssh(host, f"echo {moment}:{delay} > {DIRECTORY}/at")
+            done = lab.ansible(
+                host,
+                "-m",
+                f"brickwork.storage.{module}",
+                "-a",
+                json.dumps(arguments),
+                "-e",
+                f"ansible_python_interpreter={DIRECTORY}/python",
+            )
+            if done.returncode == 0:
+                return
+            assert "error_code" not in done.stdout, done.stdout
+            yield moment, repeated
     pytest.fail(f"{module} was not done after {MOST_MOMENTS} moments")
 
 
@@ -77,14 +78,15 @@ def attached_once(lab: Lab) -> None:
     assert kinds == {"session": 2, "disk": 2, "map": 1, "record": 1, "node": 2}, left
 
 
-@pytest.mark.parametrize("delay", [0, A_LITTLE_LATER], ids=["right before", "a little after"])
-def test_attach(lab: Lab, volume: str, delay: float) -> None:
+# A little after a moment is most often right before the next one, so of these fewer are tried.
+@pytest.mark.parametrize(("delay", "step"), [(0, 6), (A_LITTLE_LATER, 11)], ids=["right before", "a little after"])
+def test_attach(lab: Lab, volume: str, delay: float, step: int) -> None:
     connections = lab.connect(HOST, volume)
     arguments = {"connections": connections, "multipath": True, "min_paths": 2}
     count = 0
-    for moment in moments(lab, HOST, "volume_attach", delay, arguments):
+    for moment, repeated in moments(lab, HOST, "volume_attach", delay, arguments, step):
         count += 1
-        if moment % 2:  # half of the moments are repeated, the others negated at once
+        if repeated:
             lab.attach(HOST, connections, min_paths=2)
             attached_once(lab)
             assert not lab.attach(HOST, connections, min_paths=2)["changed"]
@@ -96,14 +98,14 @@ def test_attach(lab: Lab, volume: str, delay: float) -> None:
     lab.disconnect(HOST, volume)
 
 
-@pytest.mark.parametrize("delay", [0, A_LITTLE_LATER], ids=["right before", "a little after"])
-def test_detach(lab: Lab, volume: str, delay: float) -> None:
+@pytest.mark.parametrize(("delay", "step"), [(0, 6), (A_LITTLE_LATER, 11)], ids=["right before", "a little after"])
+def test_detach(lab: Lab, volume: str, delay: float, step: int) -> None:
     connections = lab.connect(HOST, volume)
     lab.attach(HOST, connections, min_paths=2)
     count = 0
-    for moment in moments(lab, HOST, "volume_attach", delay, {"volumes": [volume], "state": "absent"}):
+    for moment, repeated in moments(lab, HOST, "volume_attach", delay, {"volumes": [volume], "state": "absent"}, step):
         count += 1
-        if moment % 2:
+        if repeated:
             lab.detach(HOST, volume)
             assert lab.leftovers(HOST) == "", f"after moment {moment}"
         lab.attach(HOST, connections, min_paths=2)
@@ -113,12 +115,13 @@ def test_detach(lab: Lab, volume: str, delay: float) -> None:
     lab.disconnect(HOST, volume)
 
 
+# A connection is a hundred small writes of LIO's configuration.
 def test_connect(lab: Lab, volume: str) -> None:
     arguments = {"volumes": [volume], "connector": lab.connector(HOST)}
     count = 0
-    for moment in moments(lab, "controller", "volume_connection", 0, arguments):
+    for moment, repeated in moments(lab, "controller", "volume_connection", 0, arguments, step=17):
         count += 1
-        if moment % 2:
+        if repeated:
             lab.connect(HOST, volume)
             assert not lab.succeed("controller", "volume_connection", **arguments)["changed"]
         lab.disconnect(HOST, volume)
@@ -131,13 +134,64 @@ def test_connect(lab: Lab, volume: str) -> None:
 
 def test_disconnect(lab: Lab, volume: str) -> None:
     lab.connect(HOST, volume)
+    arguments = {"volumes": [volume], "host": HOST, "state": "absent"}
     count = 0
-    for moment in moments(
-        lab, "controller", "volume_connection", 0, {"volumes": [volume], "host": HOST, "state": "absent"}
-    ):
+    for moment, repeated in moments(lab, "controller", "volume_connection", 0, arguments, step=11):
         count += 1
-        if moment % 2:
+        if repeated:
             lab.disconnect(HOST, volume)
             assert lab.exported() == "", f"after moment {moment}"
         lab.connect(HOST, volume)
+    assert count
+
+
+BATCH = ["test-killed-1", "test-killed-2"]
+
+
+@pytest.fixture
+def untouched(lab: Lab) -> Iterator[str]:
+    """The logical volumes of the backend without the batch; the same afterwards."""
+    before = logical_volumes(lab)
+    yield before
+    lab.module("controller", "volume", volumes=BATCH, state="absent")
+    assert logical_volumes(lab) == before
+
+
+def logical_volumes(lab: Lab) -> str:
+    """Name and size of each, as LVM lists them."""
+    return lab.ssh("controller", "lvs --noheadings --units b -o lv_name,lv_size vg0")
+
+
+def test_create(lab: Lab, untouched: str) -> None:
+    arguments = {"volumes": BATCH, "size": "64MiB"}
+    count = 0
+    for moment, repeated in moments(lab, "controller", "volume", 0, arguments, step=3):
+        count += 1
+        if repeated:
+            made = lab.succeed("controller", "volume", **arguments)["volumes"]
+            assert [volume["size_bytes"] for volume in made] == [64 * 2**20] * 2, f"after moment {moment}"
+            assert len({volume["id"] for volume in made}) == 2
+            assert not lab.succeed("controller", "volume", **arguments)["changed"]
+        lab.succeed("controller", "volume", volumes=BATCH, state="absent")
+        assert logical_volumes(lab) == untouched, f"after moment {moment}"
+    assert count
+
+
+def test_delete(lab: Lab, untouched: str) -> None:
+    wanted = {"volumes": BATCH, "size": "64MiB"}
+    lab.succeed("controller", "volume", **wanted)
+    count = 0
+    for moment, repeated in moments(lab, "controller", "volume", 0, {"volumes": BATCH, "state": "absent"}, step=3):
+        count += 1
+        if repeated:
+            lab.succeed("controller", "volume", volumes=BATCH, state="absent")
+            assert logical_volumes(lab) == untouched, f"after moment {moment}"
+        made = lab.succeed("controller", "volume", **wanted)["volumes"]
+        assert [volume["size_bytes"] for volume in made] == [64 * 2**20] * 2, f"after moment {moment}"
+        # A volume that is half gone would still show what its predecessor held.
+        written = lab.ssh(
+            "controller", "for v in /dev/vg0/test-killed-*; do head -c 67108864 $v | tr -d '\\0' | wc -c; done"
+        )
+        assert written.split() == ["0", "0"], f"after moment {moment}"
+        lab.ssh("controller", "for v in /dev/vg0/test-killed-*; do echo secret | dd of=$v conv=fsync status=none; done")
     assert count

@@ -18,6 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
@@ -109,7 +110,7 @@ def _request(params: dict[str, Any]) -> Request:
         raise invalid("host", "the host to release (or its connector, or all_hosts)")
     return Request(
         present=present,
-        volumes=rules.names(params["volumes"]),
+        volumes=names_of_volumes(params["volumes"]),
         connector=connector,
         host=None if params["all_hosts"] else host or named,
         shared=params["shared"],

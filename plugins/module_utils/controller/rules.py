@@ -93,14 +93,6 @@ def cut_nobody_off(before: Volume, after: Volume, sessions: Mapping[str, list[st
     )
 
 
-def names(given: Iterable[str]) -> list[str]:
-    """Names of volumes, each once, in the order given."""
-    stripped = [name.strip() for name in given]
-    if not stripped or "" in stripped:
-        raise invalid("volumes", "names of volumes, as a list or as a,b", ",".join(stripped))
-    return list(dict.fromkeys(stripped))
-
-
 def connector_host(connector: Mapping[str, Any]) -> str:
     """The host's name in a connector."""
     host = connector.get("host")

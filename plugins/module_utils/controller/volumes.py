@@ -13,6 +13,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend, Failures, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
@@ -39,7 +40,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     Returns:
         C(volumes), one for each that did not fail; see results.batch_result.
     """
-    names = rules.names(params["volumes"])
+    names = names_of_volumes(params["volumes"])
     size_bytes = None if params["size"] is None else rules.size_in_bytes(params["size"])
     present = params["state"] == "present"
 

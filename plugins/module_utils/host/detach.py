@@ -17,6 +17,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import Removal, refusal, release
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
@@ -118,7 +119,7 @@ def _asked_for(
         given, initiator = params["connections"], view.initiator_name()
         return list(parse_batch(given, host, initiator, to_attach=False, predicted_allowed=True))
     asked: list[tuple[str, Connection | StorageError | None]] = []
-    for name in dict.fromkeys(name.strip() for name in params["volumes"]):
+    for name in names_of_volumes(params["volumes"]):
         try:
             record = by_name(known, name, params["backend"])
             asked.append((name, recorded(record.connection) if record else None))

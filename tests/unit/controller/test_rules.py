@@ -171,17 +171,6 @@ def test_refuses_what_is_no_size(text: str) -> None:
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "size")
 
 
-def test_names_are_stripped_and_each_is_there_once() -> None:
-    assert rules.names([" b", "a ", "b"]) == ["b", "a"]
-
-
-@pytest.mark.parametrize("given", [[], [""], ["a", " "]])
-def test_refuses_empty_names(given: list[str]) -> None:
-    with pytest.raises(StorageError) as failure:
-        rules.names(given)
-    assert failure.value.facts["field"] == "volumes"
-
-
 @pytest.mark.parametrize("host", [None, "", 5, "a/b", "-a", "ho st", ["host1"], "a\n"])
 def test_refuses_a_connector_without_a_usable_host(host: object) -> None:
     with pytest.raises(StorageError) as failure:

@@ -62,12 +62,12 @@ def test_worst_failure_decides_and_the_rest_is_kept() -> None:
         Outcome("a", error=StorageError("not_found", "No a.", candidates=["aa"])),
         Outcome("b", result_of("b"), True),
         Outcome("c", error=StorageError("data_loss", "Not c.", expected="3600")),
-        Outcome("d", error=StorageError("unavailable", "No d.")),
+        Outcome("d", error=StorageError("unavailable", "No portal of d-2 answers.")),
     ]
     found = batch_result("attachments", outcomes)
     assert (found["error_code"], found["volume"], found["expected"]) == ("data_loss", "c", "3600")
     assert "candidates" not in found
-    assert found["msg"] == "3 of 4 volumes failed. a: No a. c: Not c. d: No d."
+    assert found["msg"] == "3 of 4 volumes failed. No a. Not c. d: No portal of d-2 answers."
     assert [error["volume"] for error in found["errors"]] == ["a", "c", "d"]
     assert found["attachments"] == [result_of("b")]
     assert (found["changed"], found["changed_volumes"]) == (True, ["b"])
