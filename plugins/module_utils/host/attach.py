@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, open_iscsi
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import Attempt, connect
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
+from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import parse_batch
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import LOCK, removal_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
@@ -24,7 +25,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
     plan_attach,
     record_of,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
@@ -44,6 +44,7 @@ class _Job:
     record: Optional[Record] = None
     found: Found = field(default_factory=Found)
     link: Optional[str] = None
+    takes_map: bool = False
     plan: Optional[AttachPlan] = None
     before: dict[str, Any] = field(default_factory=dict)
     changed: bool = False
@@ -87,7 +88,7 @@ def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Reco
 
 def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Records) -> None:
     """Find each volume on the host, and plan what it lacks."""
-    sessions = view.sessions()
+    now = view.glance()
     recorded = {record.volume["id"]: record for record in records.all()}
     multipathd_runs: Optional[bool] = None
     for job in jobs:
@@ -96,22 +97,22 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
         volume = job.wanted.connection.volume
         job.record = recorded.get(volume.id)
         wwn = volume.wwn or (job.record.wwn if job.record else None)
-        job.found = iscsi.find(view, job.wanted.export, wwn, sessions)
-        job.link = attachment.stable_link(view, job.found)
+        job.found = job.wanted.export.find(now, wwn)
+        job.link = attachment.stable_link(view, job.wanted.export, job.found)
         job.before = describe(job.found)
-        if job.wanted.multipath and job.found.multipath_map is None and multipathd_runs is None:
+        job.takes_map = job.wanted.multipath and job.wanted.export.takes_map(view)
+        if job.takes_map and job.found.multipath_map is None and multipathd_runs is None:
             multipathd_runs = "multipathd" in view.process_names()
         job.plan, job.error = None, None
         try:
-            if enforce_multipath and job.wanted.multipath and multipathd_runs is False:
+            if enforce_multipath and job.takes_map and multipathd_runs is False:
                 raise StorageError(
                     "failed_precondition",
                     "multipathd does not run on this host. Start it, or do not ask for enforce_multipath.",
                     field="enforce_multipath",
                 )
-            job.plan = plan_attach(
-                job.wanted, job.record, job.found, multipathd_runs is not False, job.link is not None
-            )
+            map_possible = job.takes_map and multipathd_runs is not False
+            job.plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
         except StorageError as error:
             job.error = error
 
@@ -125,20 +126,16 @@ def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline)
             records.write(record)
             attempts.append((job, Attempt(job.wanted, job.plan, record)))
     connect([attempt for _job, attempt in attempts], view, deadline)
-    nodes = open_iscsi.database()
     for job, attempt in attempts:
         if attempt.error:
             continue
-        for portal in attempt.wanted.portals:
-            if portal.address not in attempt.record.kept_portals:
-                open_iscsi.set_startup(nodes, portal, attempt.wanted.persistent)
         job.changed, job.found, job.link = True, attempt.found, attempt.link
         job.record = replace(
             attempt.record,
             attached=True,
             persistent=attempt.wanted.persistent,
             wwn=attempt.found.wwid,
-            attach_info=attempt.record.attach_info or attachment.attach_info(attempt.found),
+            attach_info=attempt.record.attach_info or attempt.attach_info or attempt.export.attach_info(attempt.found),
         )
         records.write(job.record)
     _undo([(job, attempt) for job, attempt in attempts if attempt.error], view, records)
@@ -171,9 +168,9 @@ def _outcome(job: _Job, host: str) -> Outcome:
         return Outcome(job.name, error=job.error, warnings=job.warnings)
     volume = job.wanted.connection.volume
     if job.needed and not job.changed:  # check mode
-        result = attachment.predicted(volume.as_dict(), host, job.plan.multipath_map, volume.size_bytes)
+        result = attachment.predicted(job.wanted.connection, host, job.plan.multipath_map)
         return Outcome(job.name, result, True, job.before, describe_planned(job.wanted, job.plan.multipath_map))
-    if job.wanted.multipath and job.found.multipath_map is None:
+    if job.takes_map and job.found.multipath_map is None:
         job.warnings.append(f"{job.name}: multipathd does not run on this host, so the volume has no multipath map.")
     info = job.record.attach_info if job.record else {}
     missing = missing_portals(job.wanted, job.found)

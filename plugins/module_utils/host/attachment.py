@@ -7,35 +7,21 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 
-BY_ID = "/dev/disk/by-id/"
 
-
-def links(wwid: Optional[str], multipath: bool) -> list[str]:
-    """The links that udev makes for a volume and that stay the same across reboots, the best first."""
-    if wwid is None:
-        return []
-    if multipath:
-        return [f"{BY_ID}dm-uuid-mpath-{wwid}"]
-    return [f"{BY_ID}wwn-0x{wwid[1:]}", f"{BY_ID}scsi-{wwid}"]
-
-
-def stable_link(view: Sysfs, found: Found) -> Optional[str]:
-    """The link to the device found; None while udev has not made it."""
+def stable_link(view: Sysfs, export: Export, found: Found) -> Optional[str]:
+    """The link to the volume found; None while udev has not made it."""
+    if found.file:
+        return found.file
     # Without a map it leads to the path that udev saw last, whichever that is.
-    devices = {found.multipath_map.name} if found.multipath_map else {path.device for path in found.paths}
-    candidates = links(found.wwid, found.multipath_map is not None)
+    one = found.multipath_map or found.namespace
+    devices = {one.name} if one else {path.device for path in found.paths}
+    candidates = export.links(found.wwid, found.multipath_map is not None)
     return next((link for link in candidates if view.link_target(link) in devices), None)
-
-
-def attach_info(found: Found) -> dict[str, Any]:
-    """The device in the form in which os-brick's iSCSI connector returns it and wants it back at the detach."""
-    info: dict[str, Any] = {"type": "block", "scsi_wwn": found.wwid, "path": f"/dev/{found.device}"}
-    if found.multipath_map:
-        info["multipath_id"] = found.wwid
-    return info
 
 
 def attached(
@@ -56,11 +42,12 @@ def attached(
         "host": host,
         "attached": True,
         "path": link,
-        "device": f"/dev/{found.device}",
+        "device": found.node,
         "wwn": found.wwid,
         "multipath": found.multipath_map is not None,
         "paths": [
-            {"device": f"/dev/{path.device}", "portal": path.portal, "state": path.state} for path in found.paths
+            {"device": found.file or f"/dev/{path.device}", "portal": path.portal, "state": path.state}
+            for path in found.paths
         ],
         "missing_paths": missing,
         "size_bytes": found.size_bytes,
@@ -85,11 +72,12 @@ def not_attached(volume: dict[str, Any], host: str) -> dict[str, Any]:
     }
 
 
-def predicted(volume: dict[str, Any], host: str, multipath: bool, size_bytes: Optional[int]) -> dict[str, Any]:
+def predicted(connection: Connection, host: str, multipath: bool) -> dict[str, Any]:
     """The same shape for what an attach would bring, as far as it can be known."""
+    volume = connection.volume
     return {
-        **not_attached(volume, host),
-        "path": next(iter(links(volume.get("wwn"), multipath)), None),
+        **not_attached(volume.as_dict(), host),
+        "path": next(iter(connection.export.links(volume.wwn, multipath)), None),
         "multipath": multipath,
-        "size_bytes": size_bytes,
+        "size_bytes": volume.size_bytes,
     }

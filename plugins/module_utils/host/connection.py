@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS
 from ansible_collections.brickwork.storage.plugins.module_utils.module import SECRET_KEYS
 
@@ -102,7 +102,7 @@ def parse(given: Any, where: str, *, to_attach: bool, predicted_allowed: bool) -
         _text(connection.get("host"), f"{where}.host"),
         initiator if isinstance(initiator, str) else None,
         protocol,
-        PROTOCOLS[protocol].validate(data, f"{where}.connection_info.data", to_attach and connected),
+        PROTOCOLS[protocol](data, f"{where}.connection_info.data", to_attach and connected),
         connected,
         copy.deepcopy(connection),
     )

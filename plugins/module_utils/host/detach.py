@@ -15,7 +15,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.connection 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
-from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import Removal, refusal, release
+from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
+from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
@@ -96,7 +97,7 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
     asked = _asked_for(params, view, recorded, host)
     leaving = {parsed.volume.id for _name, parsed in asked if isinstance(parsed, Connection)}
     staying = [record for record in recorded if record.volume["id"] not in leaving]
-    sessions = view.sessions()
+    now = view.glance()
     jobs = []
     for name, parsed in asked:
         if not isinstance(parsed, Connection):
@@ -105,7 +106,7 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
             continue
         record = next((record for record in recorded if record.volume["id"] == parsed.volume.id), None)
         removal = removal_of(parsed, record, staying, params["force"])
-        found = removal.find(view, sessions)
+        found = removal.find(now)
         there = record is not None or found.anything
         jobs.append(_Job(name, parsed.volume.as_dict(), removal if there else None, found))
     return jobs

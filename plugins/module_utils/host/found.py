@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MultipathMap, Session
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MultipathMap, Namespace, Session
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,20 @@ class Found:
     """What there is of a volume.
 
     Args:
-        sessions: to its targets.
+        sessions: to its targets; for NVMe its controllers.
         paths: its devices, by name.
         multipath_map: over the paths.
         map_has_others: whether the map has paths that did not come by the volume's portals.
+        namespace: that the kernel itself made of several NVMe paths.
+        file: for a volume that is no block device.
     """
 
     sessions: tuple[Session, ...] = ()
     paths: tuple[FoundPath, ...] = ()
     multipath_map: Optional[MultipathMap] = None
     map_has_others: bool = False
+    namespace: Optional[Namespace] = None
+    file: Optional[str] = None
 
     @property
     def anything(self) -> bool:
@@ -63,8 +67,8 @@ class Found:
 
     @property
     def wwids(self) -> set[str]:
-        found = {path.wwid for path in self.paths if path.wwid}
-        return found | {self.multipath_map.wwid} if self.multipath_map else found
+        over = self.multipath_map or self.namespace
+        return {wwid for wwid in [over and over.wwid, *(path.wwid for path in self.paths)] if wwid}
 
     @property
     def wwid(self) -> Optional[str]:
@@ -73,15 +77,27 @@ class Found:
 
     @property
     def device(self) -> Optional[str]:
-        """The kernel name of what a file system would stand on: the map where there is one, else the first path."""
-        if self.multipath_map:
-            return self.multipath_map.name
-        return self.paths[0].device if self.paths else None
+        """The kernel name of what a file system would stand on: what is over the paths where there is something, else the first path."""
+        over = self.multipath_map or self.namespace
+        if over:
+            return over.name
+        return self.paths[0].device if self.paths and not self.file else None
+
+    @property
+    def node(self) -> Optional[str]:
+        """The same as a path: of the device, or of the file that takes its place."""
+        return f"/dev/{self.device}" if self.device else self.file
+
+    @property
+    def nodes_to_flush(self) -> list[str]:
+        """What has data of its own to write: without a map each path is a device of its own."""
+        if self.multipath_map or self.namespace or self.file:
+            return [self.node] if self.node else []
+        return [f"/dev/{path.device}" for path in self.paths]
 
     @property
     def size_bytes(self) -> Optional[int]:
         """The smallest size that any part of it has: what is safe to use."""
+        over = self.multipath_map or self.namespace
         sizes = [path.size_bytes for path in self.paths]
-        if self.multipath_map:
-            sizes.append(self.multipath_map.size_bytes)
-        return min(sizes, default=None)
+        return min([*sizes, over.size_bytes] if over else sizes, default=None)

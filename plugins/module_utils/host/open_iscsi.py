@@ -14,17 +14,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import selectors
 import shutil
-import socket
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
 
 # Compiled into iscsiadm, and not the same on every distribution.
 DATABASES = ("/var/lib/iscsi/nodes", "/etc/iscsi/nodes")
@@ -48,43 +45,7 @@ def database() -> Path:
     return Path(next((path for path in DATABASES if path.encode() in compiled), DATABASES[0]))
 
 
-def unreachable(portals: Iterable[Portal], deadline: Deadline) -> dict[str, str]:
-    """Which addresses do not take a TCP connection, all asked at once.
-
-    open-iscsi would try a dead portal for two minutes by default.
-
-    Args:
-        portals: their addresses.
-        deadline: until when they may answer.
-
-    Returns:
-        Why not, by address.
-    """
-    reasons: dict[str, str] = {}
-    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
-        for address, portal in {portal.address: portal for portal in portals}.items():
-            host, port = portal.host_and_port
-            try:
-                family, kind, protocol, _name, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            except (OSError, UnicodeError) as error:
-                reasons[address] = f"its name cannot be resolved ({error})"
-                continue
-            asked = stack.enter_context(socket.socket(family, kind, protocol))
-            asked.setblocking(False)
-            asked.connect_ex(where)
-            selector.register(asked, selectors.EVENT_WRITE, address)
-        while selector.get_map() and not deadline.passed:
-            for key, _events in selector.select(deadline.remaining()):
-                error_number = key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # type: ignore[union-attr]
-                if error_number:
-                    reasons[key.data] = os.strerror(error_number).lower()
-                selector.unregister(key.fileobj)
-        for key in selector.get_map().values():
-            reasons[key.data] = f"no answer within {deadline.seconds:g} s"
-    return reasons
-
-
-def write_node(nodes: Path, portal: Portal, export: Export) -> None:
+def write_node(nodes: Path, portal: Portal, export: IscsiExport) -> None:
     """Put a node record in place, as root alone may read it: it holds the secret.
 
     iscsiadm would take the secret as an argument, which every user of the host can read while it runs.

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
 
 
@@ -61,16 +61,14 @@ class AttachPlan:
         return bool(self.reasons)
 
 
-def plan_attach(
-    wanted: Wanted, record: Optional[Record], found: Found, multipathd_runs: bool, linked: bool
-) -> AttachPlan:
+def plan_attach(wanted: Wanted, record: Optional[Record], found: Found, map_possible: bool, linked: bool) -> AttachPlan:
     """Decide what an attachment needs.
 
     Args:
         wanted: as asked for.
         record: of an earlier attach of the same volume.
         found: on the host.
-        multipathd_runs: whether a map can be expected.
+        map_possible: whether multipathd runs and makes maps of such volumes.
         linked: whether the stable link points to the device found.
 
     Raises:
@@ -83,7 +81,7 @@ def plan_attach(
         raise invalid("min_paths", expected, wanted.min_paths)
     _check_same_request(wanted, record, found)
     check_identity(wanted.connection.volume, record, found)
-    with_map = wanted.multipath and multipathd_runs
+    with_map = wanted.multipath and map_possible
     reasons = []
     running = len(found.running_paths)
     if running < wanted.paths_needed:
@@ -147,7 +145,7 @@ def too_few_paths(wanted: Wanted, found: Found, failures: dict[str, str], refuse
         refused: whether a target refused the login.
     """
     running = len(found.running_paths)
-    logged_in = any(session.state == "LOGGED_IN" for session in found.sessions)
+    logged_in = any(session.works for session in found.sessions)
     why = "; ".join(f"{address}: {reason}" for address, reason in sorted(failures.items())) or "no LUN appeared"
     message = f"{running} of at least {wanted.paths_needed} paths came up ({why}). "
     if refused:
@@ -166,7 +164,7 @@ def describe(found: Found) -> dict[str, Any]:
     """What C(--diff) shows of a volume on the host."""
     return {
         "sessions": sorted(f"{session.portal} {session.target}" for session in found.sessions),
-        "paths": sorted(f"{path.portal} LUN {path.state}" for path in found.paths),
+        "paths": sorted(f"{path.portal} {path.state}" for path in found.paths),
         "multipath": found.multipath_map is not None,
         "size_bytes": found.size_bytes,
     }
@@ -176,8 +174,8 @@ def describe_planned(wanted: Wanted, with_map: bool) -> dict[str, Any]:
     """The same, for what an attach would bring."""
     portals = wanted.portals if wanted.multipath else wanted.portals[:1]
     return {
-        "sessions": sorted(f"{portal.address} {portal.target}" for portal in portals),
-        "paths": sorted(f"{portal.address} LUN running" for portal in portals),
+        "sessions": sorted(f"{portal.address} {portal.target}" for portal in portals if wanted.export.has_sessions),
+        "paths": sorted(f"{portal.address} running" for portal in portals),
         "multipath": with_map,
         "size_bytes": wanted.connection.volume.size_bytes,
     }
@@ -204,7 +202,7 @@ def _check_same_request(wanted: Wanted, record: Optional[Record], found: Found) 
 def _portals_to_try(wanted: Wanted, found: Found) -> tuple[Portal, ...]:
     connected = {(session.portal, session.target) for session in found.sessions}
     missing = tuple(portal for portal in wanted.portals if (portal.address, portal.target) not in connected)
-    if not wanted.multipath and any(session.state == "LOGGED_IN" for session in found.sessions):
+    if not wanted.multipath and any(session.works for session in found.sessions):
         return ()
     return missing
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -21,21 +22,25 @@ MPATH_UUID_PREFIX = "mpath-"
 
 @dataclass(frozen=True)
 class Session:
-    """An iSCSI session of this host.
+    """An iSCSI session of this host, or an NVMe controller.
 
     Args:
-        number: of the kernel, also iscsiadm's.
-        target: the IQN.
+        number: of the kernel, also iscsiadm's; the N of C(nvmeN).
+        target: the IQN or NQN.
         portal: as a connection writes it, C(10.0.0.1:3260) or C([2001:db8::1]:3260).
-        state: the kernel's, C(LOGGED_IN) or C(FAILED) or C(FREE).
-        scsi_host: the number in C(/sys/class/scsi_host/hostN).
+        state: the kernel's, C(LOGGED_IN) and C(live) where it works.
+        scsi_host: the number in C(/sys/class/scsi_host/hostN); None for NVMe.
     """
 
     number: int
     target: str
     portal: str
     state: str
-    scsi_host: int
+    scsi_host: Optional[int] = None
+
+    @property
+    def works(self) -> bool:
+        return self.state in ("LOGGED_IN", "live")
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,23 @@ class MultipathMap:
     path_states: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Namespace:
+    """An NVMe namespace that the kernel has made one device of, over all its paths.
+
+    Args:
+        name: the kernel's, C(nvme0n1).
+        wwid: as sysfs writes it, C(uuid.5f0c...).
+        size_bytes: as the kernel sees it now.
+        read_only: whether the kernel refuses writes.
+    """
+
+    name: str
+    wwid: Optional[str]
+    size_bytes: int
+    read_only: bool
+
+
 class Sysfs:
     """The view. It holds nothing: each call reads anew.
 
@@ -96,6 +118,10 @@ class Sysfs:
         self.root = root
         self._sys = root / "sys"
         self._status_of_map = status_of_map
+
+    def glance(self) -> Sysfs:
+        """The same view for one moment: it reads the list of sessions once, however many volumes are looked for."""
+        return _Glance(self.root, self._status_of_map)
 
     def sessions(self) -> list[Session]:
         """Every iSCSI session, by number."""
@@ -266,6 +292,15 @@ class Sysfs:
             fields = _text(process / "stat").rpartition(")")[2].split()
             process = self.root / "proc" / (fields[1] if len(fields) > 1 else "0")
         return names
+
+
+class _Glance(Sysfs):
+    @functools.cached_property
+    def _sessions(self) -> list[Session]:
+        return super().sessions()
+
+    def sessions(self) -> list[Session]:
+        return self._sessions
 
 
 def scsi_wwid(text: str) -> Optional[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import Wanted
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
 
 CAPTURE_ID = "a735a165-9bb8-43b1-aafd-f45550313aa9"
@@ -34,9 +35,9 @@ def portal(address: str = PORTAL_A, target: str = CAPTURE_TARGET, lun: int = 0) 
     return Portal(address, target, lun)
 
 
-def export(*addresses: str, target: str = CAPTURE_TARGET, lun: int = 0, **settings: Any) -> Export:
+def export(*addresses: str, target: str = CAPTURE_TARGET, lun: int = 0, **settings: Any) -> IscsiExport:
     """By the portals given, both where none is."""
-    return Export(tuple(portal(address, target, lun) for address in addresses or (PORTAL_A, PORTAL_B)), **settings)
+    return IscsiExport(tuple(portal(address, target, lun) for address in addresses or (PORTAL_A, PORTAL_B)), **settings)
 
 
 def connection_data(**changes: Any) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
     record_of,
     too_few_paths,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import find
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
@@ -55,12 +54,12 @@ def plan(
     tree: str,
     asked: Wanted = DOUBLE,
     recorded: Optional[Record] = None,
-    multipathd_runs: bool = True,
+    map_possible: bool = True,
     linked: bool = True,
 ) -> AttachPlan:
     volume = asked.connection.volume
-    found = find(capture(tree).view, asked.export, volume.wwn or (recorded.wwn if recorded else None))
-    return plan_attach(asked, recorded, found, multipathd_runs, linked)
+    found = asked.export.find(capture(tree).view, volume.wwn or (recorded.wwn if recorded else None))
+    return plan_attach(asked, recorded, found, map_possible, linked)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +73,14 @@ def plan(
         # complete
         ("multipath", DOUBLE, record(), {}, [], []),
         ("multipath", BOTH, record(), {}, [], []),
-        ("single_path", SINGLE, record(multipath=False), {"multipathd_runs": False}, [], []),
-        ("two_paths_without_map", DOUBLE, record(), {"multipathd_runs": False}, [], []),
+        ("single_path", SINGLE, record(multipath=False), {"map_possible": False}, [], []),
+        ("two_paths_without_map", DOUBLE, record(), {"map_possible": False}, [], []),
         # degraded: above, at and below min_paths
         ("path_down", DOUBLE, record(), {}, [], []),
         ("path_down", BOTH, record(), {}, ["1 of 2 paths"], []),
         ("dead_map", DOUBLE, record(), {}, ["0 of 1 paths"], []),
         ("map_without_paths", DOUBLE, record(), {}, ["not attached"], []),
-        ("single_path", BOTH, record(), {"multipathd_runs": False}, ["1 of 2 paths"], [PORTAL_B]),
+        ("single_path", BOTH, record(), {"map_possible": False}, ["1 of 2 paths"], [PORTAL_B]),
         # all there but what udev and multipathd add
         ("two_paths_without_map", DOUBLE, record(), {}, ["no multipath map"], []),
         ("multipath", DOUBLE, record(), {"linked": False}, ["no stable link"], []),
@@ -123,20 +122,20 @@ def test_plan(
 
 
 @pytest.mark.parametrize(
-    ("asked", "multipathd_runs", "with_map"),
+    ("asked", "map_possible", "with_map"),
     [(DOUBLE, True, True), (DOUBLE, False, False), (SINGLE, True, False), (SINGLE, False, False)],
 )
 def test_map_is_waited_for_where_it_can_come(
-    capture: Capture, asked: Wanted, multipathd_runs: bool, with_map: bool
+    capture: Capture, asked: Wanted, map_possible: bool, with_map: bool
 ) -> None:
-    assert plan(capture, "empty", asked, None, multipathd_runs).multipath_map is with_map
+    assert plan(capture, "empty", asked, None, map_possible).multipath_map is with_map
 
 
 def test_single_path_whose_session_has_failed_is_tried_by_the_others(capture: Capture) -> None:
     tree = capture("single_path")
     session = tree.session(PORTAL_A)
     tree.put(tree.resolve(f"/sys/class/iscsi_session/session{session.number}/state"), "FAILED\n")
-    found = find(tree.view, SINGLE.export, CAPTURE_WWN)
+    found = SINGLE.export.find(tree.view, CAPTURE_WWN)
     assert [portal.address for portal in plan_attach(SINGLE, None, found, False, True).login] == [PORTAL_B]
 
 
@@ -210,7 +209,7 @@ def leftover(wwn: Optional[str]) -> Wanted:
 )
 def test_leftover_device_is_refused(capture: Capture, wwn: Optional[str], recorded: Optional[Record]) -> None:
     asked = leftover(wwn)
-    found = find(capture("leftover_device").view, asked.export, wwn)
+    found = asked.export.find(capture("leftover_device").view, wwn)
     with pytest.raises(StorageError) as caught:
         plan_attach(asked, recorded, found, True, True)
     assert caught.value.code == "data_loss"
@@ -224,7 +223,7 @@ def test_leftover_device_under_a_map_of_the_right_name_is_refused(capture: Captu
     tree = capture("multipath")
     tree.put(tree.resolve("/sys/block/sdb/device/wwid"), f"naa.{EXCHANGED_WWN[1:]}\n")
     with pytest.raises(StorageError, match="sdb"):
-        check_identity(DOUBLE.connection.volume, None, find(tree.view, export(), CAPTURE_WWN))
+        check_identity(DOUBLE.connection.volume, None, export().find(tree.view, CAPTURE_WWN))
 
 
 def test_paths_that_differ_are_refused_where_no_wwn_is_known(capture: Capture) -> None:
@@ -232,14 +231,14 @@ def test_paths_that_differ_are_refused_where_no_wwn_is_known(capture: Capture) -
     tree.put(tree.resolve("/sys/block/sdb/device/wwid"), f"naa.{EXCHANGED_WWN[1:]}\n")
     unknown = wanted(volume=volume(wwn=None)).connection.volume
     with pytest.raises(StorageError) as caught:
-        check_identity(unknown, None, find(tree.view, export(), None))
+        check_identity(unknown, None, export().find(tree.view, None))
     assert caught.value.code == "data_loss"
 
 
 @pytest.mark.parametrize("tree", ["empty", "map_without_paths", "single_path", "multipath"])
 @pytest.mark.parametrize("wwn", [CAPTURE_WWN, None])
 def test_right_device_is_accepted(capture: Capture, tree: str, wwn: Optional[str]) -> None:
-    check_identity(wanted(volume=volume(wwn=wwn)).connection.volume, None, find(capture(tree).view, export(), wwn))
+    check_identity(wanted(volume=volume(wwn=wwn)).connection.volume, None, export().find(capture(tree).view, wwn))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_right_device_is_accepted(capture: Capture, tree: str, wwn: Optional[str
     [(CAPTURE_SIZE, False), (CAPTURE_SIZE + 1, True), (CAPTURE_SIZE - 1, False), (None, False)],
 )
 def test_size(capture: Capture, size: Optional[int], too_small: bool) -> None:
-    found = find(capture("multipath").view, export(), CAPTURE_WWN)
+    found = export().find(capture("multipath").view, CAPTURE_WWN)
     asked = parsed(volume=volume(size_bytes=size)).volume
     assert is_too_small(asked, found) is too_small
     assert not is_too_small(asked, Found())
@@ -265,7 +264,7 @@ def test_size(capture: Capture, size: Optional[int], too_small: bool) -> None:
     ],
 )
 def test_missing_portals(capture: Capture, tree: str, asked: Wanted, missing: list[str]) -> None:
-    assert missing_portals(asked, find(capture(tree).view, asked.export, CAPTURE_WWN)) == missing
+    assert missing_portals(asked, asked.export.find(capture(tree).view, CAPTURE_WWN)) == missing
 
 
 DOWN = "no route to host"
@@ -283,7 +282,7 @@ DOWN = "no route to host"
     ],
 )
 def test_too_few_paths(capture: Capture, tree: str, failures: dict[str, str], refused: bool, code: str) -> None:
-    error = too_few_paths(BOTH, find(capture(tree).view, BOTH.export, None), failures, refused)
+    error = too_few_paths(BOTH, BOTH.export.find(capture(tree).view, None), failures, refused)
     assert error.code == code
     assert error.facts["portals"] == sorted(failures)
     assert all(f"{address}: {why}" in error.message for address, why in failures.items())
@@ -291,7 +290,7 @@ def test_too_few_paths(capture: Capture, tree: str, failures: dict[str, str], re
 
 
 def test_first_record_keeps_sessions_of_others_and_no_secret(capture: Capture) -> None:
-    found = find(capture("single_path").view, export(), CAPTURE_WWN)
+    found = export().find(capture("single_path").view, CAPTURE_WWN)
     written = record_of(wanted(persistent=True), None, found)
     assert written.kept_portals == [PORTAL_A]
     assert (written.attached, written.multipath, written.persistent) == (False, True, True)
@@ -311,14 +310,14 @@ def test_first_record_keeps_sessions_of_others_and_no_secret(capture: Capture) -
     ],
 )
 def test_record_of_a_repeat(capture: Capture, tree: str, recorded: Record, attached: bool, kept: list[str]) -> None:
-    written = record_of(DOUBLE, recorded, find(capture(tree).view, export(), CAPTURE_WWN))
+    written = record_of(DOUBLE, recorded, export().find(capture(tree).view, CAPTURE_WWN))
     assert (written.attached, written.kept_portals) == (attached, kept)
     assert written.wwn == CAPTURE_WWN  # of the first attach
     assert bool(written.attach_info) is attached
 
 
 def test_record_takes_the_newest_connection(capture: Capture) -> None:
-    found = find(capture("multipath").view, export(), CAPTURE_WWN)
+    found = export().find(capture("multipath").view, CAPTURE_WWN)
     grown = wanted(volume=volume(size_bytes=2 * CAPTURE_SIZE))
     assert record_of(grown, record(), found).volume["size_bytes"] == 2 * CAPTURE_SIZE
 
@@ -334,7 +333,7 @@ SESSIONS = [f"{PORTAL_A} {CAPTURE_TARGET}", f"{PORTAL_B} {CAPTURE_TARGET}"]
             "path_down",
             {
                 "sessions": SESSIONS,
-                "paths": [f"{PORTAL_A} LUN running", f"{PORTAL_B} LUN transport-offline"],
+                "paths": [f"{PORTAL_A} running", f"{PORTAL_B} transport-offline"],
                 "multipath": True,
                 "size_bytes": CAPTURE_SIZE,
             },
@@ -342,10 +341,10 @@ SESSIONS = [f"{PORTAL_A} {CAPTURE_TARGET}", f"{PORTAL_B} {CAPTURE_TARGET}"]
     ],
 )
 def test_diff_of_what_is_found(capture: Capture, tree: str, shown: dict[str, Any]) -> None:
-    assert describe(find(capture(tree).view, export(), CAPTURE_WWN)) == shown
+    assert describe(export().find(capture(tree).view, CAPTURE_WWN)) == shown
 
 
 @pytest.mark.parametrize(("tree", "asked", "with_map"), [("multipath", DOUBLE, True), ("single_path", SINGLE, False)])
 def test_diff_predicted_is_what_a_run_brings(capture: Capture, tree: str, asked: Wanted, with_map: bool) -> None:
-    found = find(capture(tree).view, asked.export, CAPTURE_WWN)
+    found = asked.export.find(capture(tree).view, CAPTURE_WWN)
     assert describe_planned(asked, with_map) == describe(found)

@@ -14,10 +14,13 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attempt as attempts
 from ansible_collections.brickwork.storage.plugins.module_utils.host import connecting, open_iscsi
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import Attempt, connect
+from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import AttachPlan, Wanted
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
@@ -66,7 +69,7 @@ def attempt(asked: Optional[Wanted] = None, *, with_map: bool = True, dead: Iter
 
 
 def look(begun: Attempt, tree: Tree) -> bool:
-    return begun.look(tree.view, tree.view.sessions())
+    return begun.look(tree.view)
 
 
 def test_all_there(capture: Capture) -> None:
@@ -79,7 +82,7 @@ def test_all_there(capture: Capture) -> None:
 def test_path_that_comes_late_is_waited_for_a_while(capture: Capture, clock: Clock) -> None:
     begun, tree = attempt(), capture("path_down")
     assert not look(begun, tree)
-    clock.sleep(connecting.STRAGGLER_SECONDS - 0.1)
+    clock.sleep(attempts.STRAGGLER_SECONDS - 0.1)
     assert not look(begun, tree)
     clock.sleep(0.2)
     assert look(begun, tree)
@@ -168,29 +171,34 @@ def lun_7() -> Wanted:
     return wanted(volume=volume(wwn=None), connection_info={"driver_volume_type": "iscsi", "data": data})
 
 
-def test_lun_that_a_session_has_not_brought_is_looked_for_again_and_again(capture: Capture, clock: Clock) -> None:
+def test_lun_that_a_session_has_not_brought_is_looked_for_again_and_again(
+    capture: Capture, clock: Clock, iscsiadm: Iscsiadm
+) -> None:
     tree = capture("multipath")
+    engine = iscsi.Iscsi(tree.view, Deadline(10))
     begun = attempt(lun_7())
     assert not look(begun, tree)
     expected = [(f"{tree.root}/sys/class/scsi_host/host{number}/scan", "0 0 7") for number in (0, 1)]
-    assert begun.scans(tree.view) == expected
-    assert begun.scans(tree.view) == []
-    clock.sleep(connecting.RESCAN_SECONDS)
-    assert begun.scans(tree.view) == expected
+    assert engine.scans(begun) == expected
+    assert engine.scans(begun) == []
+    clock.sleep(iscsi.RESCAN_SECONDS)
+    assert engine.scans(begun) == expected
 
 
-def test_session_that_is_down_is_not_searched(capture: Capture) -> None:
+def test_session_that_is_down_is_not_searched(capture: Capture, iscsiadm: Iscsiadm) -> None:
     tree = capture("path_down")
+    engine = iscsi.Iscsi(tree.view, Deadline(10))
     begun = attempt(lun_7())
     look(begun, tree)
-    assert [path.split("/")[-2] for path, _text in begun.scans(tree.view)] == ["host1"]
+    assert [path.split("/")[-2] for path, _text in engine.scans(begun)] == ["host1"]
 
 
-def test_lun_that_is_there_is_not_looked_for(capture: Capture) -> None:
+def test_lun_that_is_there_is_not_looked_for(capture: Capture, iscsiadm: Iscsiadm) -> None:
     tree = capture("multipath")
+    engine = iscsi.Iscsi(tree.view, Deadline(10))
     begun = attempt()
     look(begun, tree)
-    assert begun.scans(tree.view) == []
+    assert engine.scans(begun) == []
 
 
 def test_grown_volume_has_its_size_read_again_once(capture: Capture) -> None:
@@ -198,8 +206,8 @@ def test_grown_volume_has_its_size_read_again_once(capture: Capture) -> None:
     begun = attempt(wanted(volume=GROWN))
     assert not look(begun, tree)
     rescans = [(f"{tree.root}/sys/block/{path}/device/rescan", "1") for path in ("sda", "sdb")]
-    assert begun.size_rescans(tree.view) == rescans
-    assert begun.size_rescans(tree.view) == []
+    assert begun.rescans(tree.view) == rescans
+    assert begun.rescans(tree.view) == []
     for name in ("sda", "sdb", "dm-0"):
         tree.put(tree.resolve(f"/sys/block/{name}/size"), f"{2 * CAPTURE_SIZE // 512}\n")
     assert look(begun, tree)
@@ -210,7 +218,7 @@ def test_paths_that_multipathd_leaves_alone_are_shown_to_it_once(capture: Captur
     begun = attempt()
     look(begun, tree)
     assert begun.left_alone(tree.view) == []
-    clock.sleep(connecting.NUDGE_SECONDS + 0.1)
+    clock.sleep(attempts.NUDGE_SECONDS + 0.1)
     assert begun.left_alone(tree.view) == ["sda", "sdb"]
     assert begun.left_alone(tree.view) == []
 
@@ -225,7 +233,7 @@ def test_multipathd_is_not_shown_paths_that_udev_has_not_told_it_of(capture: Cap
     assert begun.left_alone(tree.view) == []
     (tree.root / "run/udev/queue").unlink()
     assert begun.left_alone(tree.view) == []
-    clock.sleep(connecting.NUDGE_SECONDS + 0.1)
+    clock.sleep(attempts.NUDGE_SECONDS + 0.1)
     assert begun.left_alone(tree.view) == ["sda", "sdb"]
 
 
@@ -263,8 +271,8 @@ class Iscsiadm:
 @pytest.fixture
 def iscsiadm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iscsiadm:
     found = Iscsiadm(tmp_path / "nodes")
-    for name in ("unreachable", "login"):
-        monkeypatch.setattr(open_iscsi, name, getattr(found, name))
+    monkeypatch.setattr(iscsi, "unreachable", found.unreachable)
+    monkeypatch.setattr(open_iscsi, "login", found.login)
     monkeypatch.setattr(open_iscsi, "database", lambda: found.nodes)
     return found
 
@@ -344,7 +352,8 @@ def test_deadline_passes(
     ran: list[str] = []
     wrote: list[tuple[str, str]] = []
     monkeypatch.setattr(connecting, "run", lambda argv, deadline: ran.append(" ".join(argv)))
-    monkeypatch.setattr(connecting, "write_attributes", lambda writes, deadline: wrote.extend(writes))
+    for acting in (connecting, iscsi):
+        monkeypatch.setattr(acting, "write_attributes", lambda writes, deadline: wrote.extend(writes))
     ended = begun_with(asked, login)
     started = clock.now
     connect([ended], capture(tree).view, Deadline(30))

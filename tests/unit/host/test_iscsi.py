@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Portal, find, validate
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import validate
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
     CAPTURE_TARGET,
@@ -49,7 +50,8 @@ def test_numbers_may_come_as_strings() -> None:
 
 def test_targets_and_luns_may_differ_from_portal_to_portal() -> None:
     data = connection_data(target_iqns=[CAPTURE_TARGET, f"{CAPTURE_TARGET}-b"], target_luns=[0, 3])
-    assert validate(data, "data", True).identity == {(CAPTURE_TARGET, 0), (f"{CAPTURE_TARGET}-b", 3)}
+    found = {(portal.target, portal.lun) for portal in validate(data, "data", True).portals}
+    assert found == {(CAPTURE_TARGET, 0), (f"{CAPTURE_TARGET}-b", 3)}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_a_detach_needs_no_secret() -> None:
 
 
 def test_find_with_multipath(capture: Capture) -> None:
-    found = find(capture("multipath").view, export(), CAPTURE_WWN)
+    found = export().find(capture("multipath").view, CAPTURE_WWN)
     assert [(path.device, path.portal, path.state, path.in_map) for path in found.paths] == [
         ("sda", PORTAL_A, "running", True),
         ("sdb", PORTAL_B, "running", True),
@@ -159,7 +161,7 @@ def test_find_with_multipath(capture: Capture) -> None:
 
 
 def test_find_with_a_path_down(capture: Capture) -> None:
-    found = find(capture("path_down").view, export(), CAPTURE_WWN)
+    found = export().find(capture("path_down").view, CAPTURE_WWN)
     assert [(path.device, path.state) for path in found.paths] == [("sda", "running"), ("sdb", "transport-offline")]
     assert [path.device for path in found.running_paths] == ["sda"]
 
@@ -167,19 +169,19 @@ def test_find_with_a_path_down(capture: Capture) -> None:
 def test_path_that_device_mapper_alone_has_given_up(capture: Capture) -> None:
     tree = capture("path_down")
     tree.put(tree.resolve("/sys/block/sdb/device/state"), "running\n")
-    found = find(tree.view, export(), CAPTURE_WWN)
+    found = export().find(tree.view, CAPTURE_WWN)
     assert [(path.device, path.state) for path in found.paths] == [("sda", "running"), ("sdb", "failed")]
 
 
 def test_path_that_scsi_alone_has_given_up(capture: Capture) -> None:
     tree = capture("multipath")
     tree.put(tree.resolve("/sys/block/sdb/device/state"), "blocked\n")
-    found = find(tree.view, export(), CAPTURE_WWN)
+    found = export().find(tree.view, CAPTURE_WWN)
     assert [(path.device, path.state) for path in found.paths] == [("sda", "running"), ("sdb", "blocked")]
 
 
 def test_find_of_a_dead_map(capture: Capture) -> None:
-    found = find(capture("dead_map").view, export(), CAPTURE_WWN)
+    found = export().find(capture("dead_map").view, CAPTURE_WWN)
     assert found.running_paths == []
     assert found.device == "dm-0"
 
@@ -188,7 +190,7 @@ def test_find_of_a_dead_map(capture: Capture) -> None:
 def test_map_without_paths_is_found_by_its_wwn_alone(
     capture: Capture, wwn: Optional[str], device: Optional[str]
 ) -> None:
-    found = find(capture("map_without_paths").view, export(), wwn)
+    found = export().find(capture("map_without_paths").view, wwn)
     assert found.paths == ()
     assert len(found.sessions) == 2
     assert found.device == device
@@ -197,15 +199,15 @@ def test_map_without_paths_is_found_by_its_wwn_alone(
 
 def test_find_without_multipathd(capture: Capture) -> None:
     view = capture("single_path").view
-    found = find(view, export(), CAPTURE_WWN)
+    found = export().find(view, CAPTURE_WWN)
     assert [path.portal for path in found.paths] == [PORTAL_A]
     assert found.multipath_map is None
     assert found.device == found.paths[0].device
-    assert attachment.stable_link(view, found) == f"/dev/disk/by-id/wwn-0x{CAPTURE_WWN[1:]}"
+    assert attachment.stable_link(view, export(), found) == f"/dev/disk/by-id/wwn-0x{CAPTURE_WWN[1:]}"
 
 
 def test_nothing_there(capture: Capture) -> None:
-    found = find(capture("empty").view, export(), CAPTURE_WWN)
+    found = export().find(capture("empty").view, CAPTURE_WWN)
     assert not found.anything
     assert (found.device, found.wwid, found.size_bytes) == (None, None, None)
 
@@ -216,7 +218,7 @@ def test_nothing_there(capture: Capture) -> None:
 def test_volumes_of_a_shared_target_are_told_apart(
     capture: Capture, lun: int, disks: list[str], device: Optional[str]
 ) -> None:
-    found = find(capture("shared_target").view, export(target=SHARED_TARGET, lun=lun), None)
+    found = export(target=SHARED_TARGET, lun=lun).find(capture("shared_target").view, None)
     assert len(found.sessions) == 2
     assert [path.device for path in found.paths] == disks
     assert found.device == device
@@ -224,7 +226,7 @@ def test_volumes_of_a_shared_target_are_told_apart(
 
 
 def test_paths_by_other_portals_are_not_the_volumes(capture: Capture) -> None:
-    found = find(capture("multipath").view, export(PORTAL_A), CAPTURE_WWN)
+    found = export(PORTAL_A).find(capture("multipath").view, CAPTURE_WWN)
     assert [path.portal for path in found.paths] == [PORTAL_A]
     assert found.map_has_others
     assert found.multipath_map
@@ -232,7 +234,7 @@ def test_paths_by_other_portals_are_not_the_volumes(capture: Capture) -> None:
 
 
 def test_leftover_device_tells_its_old_wwn(capture: Capture) -> None:
-    found = find(capture("leftover_device").view, export(target=SHARED_TARGET, lun=1), EXCHANGED_WWN)
+    found = export(target=SHARED_TARGET, lun=1).find(capture("leftover_device").view, EXCHANGED_WWN)
     assert found.wwids == {SHARED_WWNS[1]}
     assert found.device == "dm-1"
 
@@ -241,25 +243,25 @@ def test_smallest_size_counts(capture: Capture) -> None:
     # A path that has not seen the volume grow, or shrink.
     tree = capture("multipath")
     tree.put(tree.resolve("/sys/block/sdb/size"), "2048\n")
-    assert find(tree.view, export(), CAPTURE_WWN).size_bytes == 1024**2
+    assert export().find(tree.view, CAPTURE_WWN).size_bytes == 1024**2
 
 
 def test_stable_link_to_the_map(capture: Capture) -> None:
     view = capture("multipath").view
-    link = attachment.stable_link(view, find(view, export(), CAPTURE_WWN))
+    link = attachment.stable_link(view, export(), export().find(view, CAPTURE_WWN))
     assert link == f"/dev/disk/by-id/dm-uuid-mpath-{CAPTURE_WWN}"
 
 
 def test_stable_link_to_either_of_two_paths_without_a_map(capture: Capture) -> None:
     # udev gave the link to sdb, the path that it saw last.
     view = capture("two_paths_without_map").view
-    found = find(view, export(), CAPTURE_WWN)
+    found = export().find(view, CAPTURE_WWN)
     assert [path.device for path in found.paths] == ["sda", "sdb"]
-    assert attachment.stable_link(view, found) == f"/dev/disk/by-id/wwn-0x{CAPTURE_WWN[1:]}"
+    assert attachment.stable_link(view, export(), found) == f"/dev/disk/by-id/wwn-0x{CAPTURE_WWN[1:]}"
 
 
 def test_no_stable_link_while_it_leads_elsewhere(capture: Capture) -> None:
     tree = capture("multipath")
     tree.put("/dev/dm-7", "")
     tree.put(f"/dev/disk/by-id/dm-uuid-mpath-{CAPTURE_WWN}", {"link": "../../dm-7"})
-    assert attachment.stable_link(tree.view, find(tree.view, export(), CAPTURE_WWN)) is None
+    assert attachment.stable_link(tree.view, export(), export().find(tree.view, CAPTURE_WWN)) is None

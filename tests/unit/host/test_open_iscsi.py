@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import Export, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_TARGET,
     HOST,
@@ -110,8 +107,8 @@ def test_administrators_settings_are_kept_but_for_our_own(nodes: Path) -> None:
     assert "iscsid.startup" not in found
 
 
-@pytest.mark.parametrize("without", [Export(()), Export((), HOST, None), Export((), None, SECRET)])
-def test_node_record_without_chap(nodes: Path, without: Export) -> None:
+@pytest.mark.parametrize("without", [IscsiExport(()), IscsiExport((), HOST, None), IscsiExport((), None, SECRET)])
+def test_node_record_without_chap(nodes: Path, without: IscsiExport) -> None:
     open_iscsi.write_node(nodes, portal(PORTAL_A), without)
     found = settings(nodes, portal(PORTAL_A))
     assert found["node.session.auth.authmethod"] == "None"
@@ -215,38 +212,3 @@ def test_open_iscsi_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="install open-iscsi") as caught:
         open_iscsi.database()
     assert caught.value.code == "failed_precondition"
-
-
-@pytest.fixture
-def listening() -> Iterator[str]:
-    """A portal that answers, for as long as the test runs."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
-def test_unreachable(listening: str) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        refusing = f"127.0.0.1:{closed.getsockname()[1]}"
-        asked = [portal(listening), portal(listening, lun=1), portal(refusing), portal("storage..example:3260")]
-        reasons = open_iscsi.unreachable(asked, Deadline(5))
-    assert reasons.keys() == {refusing, "storage..example:3260"}
-    assert reasons[refusing] == "connection refused"
-    assert "resolved" in reasons["storage..example:3260"]
-
-
-def test_portal_that_never_answers(listening: str) -> None:
-    with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _client in range(4):
-            # Once its queue is full the kernel answers nobody else.
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(full.getsockname())
-        silent = f"127.0.0.1:{full.getsockname()[1]}"
-        reasons = open_iscsi.unreachable([portal(silent), portal(listening)], Deadline(0.3))
-    assert reasons == {silent: "no answer within 0.3 s"}
-
-
-def test_nothing_to_ask() -> None:
-    assert open_iscsi.unreachable([], Deadline(5)) == {}

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import removal_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
-from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import Removal, refusal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_TARGET,
     CAPTURE_WWN,

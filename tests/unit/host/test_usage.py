@@ -12,7 +12,6 @@ from typing import Any, Optional
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import find
 from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users
 from ansible_collections.brickwork.storage.tests.unit.host.examples import CAPTURE_WWN, PORTAL_A, SHARED_TARGET, export
 from ansible_collections.brickwork.storage.tests.unit.host.tree import Capture, Tree
@@ -20,7 +19,7 @@ from ansible_collections.brickwork.storage.tests.unit.host.tree import Capture, 
 
 def using(tree: Tree, lun: Optional[int] = None) -> list[str]:
     exported = export() if lun is None else export(target=SHARED_TARGET, lun=lun)
-    return users(tree.view, find(tree.view, exported, CAPTURE_WWN if lun is None else None))
+    return users(tree.view, exported.find(tree.view, CAPTURE_WWN if lun is None else None))
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_mount_of_a_path_beside_the_map(capture: Capture) -> None:
 
 def test_partition_of_a_disk(capture: Capture) -> None:
     tree = capture("single_path")
-    found = find(tree.view, export(PORTAL_A), CAPTURE_WWN)
+    found = export(PORTAL_A).find(tree.view, CAPTURE_WWN)
     disk = tree.resolve(f"/sys/block/{found.device}")
     tree.put(f"{disk}/{found.device}1/partition", "1\n")
     tree.put(f"{disk}/{found.device}1/dev", "259:7\n")

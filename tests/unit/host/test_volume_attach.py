@@ -18,6 +18,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.brickwork.storage.plugins.module_utils import waiting
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attach, detach, open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.modules import volume_attach
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
@@ -310,7 +311,7 @@ def test_failed_attach_leaves_no_record(host: Host, monkeypatch: pytest.MonkeyPa
         assert [one.attached for one in host.records.all()] == [False]  # written before anything is done
         return {portal.address: "connection refused" for portal in portals}
 
-    monkeypatch.setattr(open_iscsi, "unreachable", dead)
+    monkeypatch.setattr(iscsi, "unreachable", dead)
     monkeypatch.setattr(open_iscsi, "database", lambda: tmp_path / "nodes")
     result = host.run(connections=[connection()], multipath=True)
     assert result["error_code"] == "unavailable"
@@ -325,7 +326,7 @@ def test_failed_repair_leaves_the_record_as_it_was(
     host.tree = capture("single_path")
     before: Record = record(kept_portals=["198.51.100.1:3260"])
     host.records.write(before)
-    monkeypatch.setattr(open_iscsi, "unreachable", lambda portals, deadline: {PORTAL_B: "no answer"})
+    monkeypatch.setattr(iscsi, "unreachable", lambda portals, deadline: {PORTAL_B: "no answer"})
     monkeypatch.setattr(open_iscsi, "database", lambda: tmp_path / "nodes")
     result = host.run(connections=[connection()], multipath=True, min_paths=2)
     assert result["error_code"] == "deadline_exceeded"

@@ -10,46 +10,51 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
-from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host import scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 
 # open-iscsi makes a file of this name.
 PORTAL = re.compile(r"^(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})$", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Portal:
-    """One way to the volume: an address (C(10.0.0.1:3260)), the target there and the LUN."""
+class IscsiExport(Export):
+    """A LUN of one or several targets; C(password) is None where it is not known."""
 
-    address: str
-    target: str
-    lun: int
-
-    @property
-    def host_and_port(self) -> tuple[str, int]:
-        host, _colon, port = self.address.rpartition(":")
-        return host.strip("[]"), int(port)
-
-
-@dataclass(frozen=True)
-class Export:
-    """What connection_info says of an exported volume; C(password) is None where it is not known."""
-
-    portals: tuple[Portal, ...]
     username: Optional[str] = None
     password: Optional[str] = field(default=None, repr=False)
 
-    @property
-    def identity(self) -> set[tuple[str, int]]:
-        """The targets and LUNs: another set is another export."""
-        return {(portal.target, portal.lun) for portal in self.portals}
+    engine = "iscsi"
+    known_by = "initiator"
+    has_sessions = True
+    can_persist = True
 
-    @property
-    def addresses(self) -> list[str]:
-        return [portal.address for portal in self.portals]
+    def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        wanted = {(portal.address, portal.target): portal.lun for portal in self.portals}
+        sessions, disks = [], []
+        for session in view.sessions():
+            lun = wanted.get((session.portal, session.target))
+            if lun is not None:
+                sessions.append(session)
+                disks += [disk for disk in view.disks(session) if disk.lun == lun]
+        return scsi.found(view, disks, wwn, sessions)
+
+    def links(self, wwid: Optional[str], multipath: bool) -> list[str]:
+        return scsi.links(wwid, multipath)
+
+    def attach_info(self, found: Found) -> dict[str, Any]:
+        return scsi.attach_info(found)
+
+    def takes_map(self, view: Sysfs) -> bool:
+        return True
+
+    def rescans(self, view: Sysfs, found: Found) -> list[tuple[str, str]]:
+        return scsi.rescans(view, found)
 
 
-def validate(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
+def validate(data: dict[str, Any], where: str, secret_needed: bool) -> IscsiExport:
     """Check the C(data) of an iSCSI connection_info.
 
     Args:
@@ -88,47 +93,7 @@ def validate(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
             if portal not in portals:
                 portals.append(portal)
     username, password = _authentication(data, where, secret_needed)
-    return Export(tuple(portals), username, password)
-
-
-def find(view: Sysfs, export: Export, wwn: Optional[str], sessions: Optional[list[Session]] = None) -> Found:
-    """Where a volume is on this host, by its targets, portals and LUNs.
-
-    Args:
-        view: the host.
-        export: what to look for.
-        wwn: of the volume where it is known: finds a map that has lost all its paths.
-        sessions: of the host, where the caller has read them already for several volumes.
-    """
-    wanted = {(portal.address, portal.target): portal.lun for portal in export.portals}
-    connected, paths = [], []
-    for session in view.sessions() if sessions is None else sessions:
-        lun = wanted.get((session.portal, session.target))
-        if lun is None:
-            continue
-        connected.append(session)
-        paths += [disk for disk in view.disks(session) if disk.lun == lun]
-    over = next(filter(None, (view.map_over(disk.name) for disk in paths)), None)
-    if over is None and wwn:
-        over = view.map_of(wwn)
-    states = over.path_states if over else {}
-    return Found(
-        sessions=tuple(connected),
-        paths=tuple(
-            FoundPath(
-                disk.name,
-                disk.portal,
-                # What SCSI has given up is lost, whatever device-mapper still believes.
-                states.get(disk.number, disk.state) if disk.state == "running" else disk.state,
-                disk.wwid,
-                disk.size_bytes,
-                disk.number in states,
-            )
-            for disk in sorted(paths, key=lambda disk: disk.name)
-        ),
-        multipath_map=over,
-        map_has_others=bool(set(states) - {disk.number for disk in paths}),
-    )
+    return IscsiExport(tuple(portals), username, password)
 
 
 def _portal(value: Any, where: str) -> str:

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
+from typing import Any, Callable
 
-# By connection_info's driver_volume_type.
-PROTOCOLS = {"iscsi": iscsi}
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
+
+# By connection_info's driver_volume_type: what checks the data (the data, the field's name in messages, whether the secrets are
+# needed) and makes an export of it.
+PROTOCOLS: dict[str, Callable[[dict[str, Any], str, bool], Export]] = {"iscsi": iscsi.validate}

@@ -1,0 +1,157 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""iSCSI over TCP through open-iscsi: sessions, and the node records behind them."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Optional, cast
+
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.probing import PROBE_SECONDS, unreachable
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
+from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import (
+    POLL_SECONDS,
+    Removal,
+    remaining,
+    wait_until_gone,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.host.scsi_removal import remove_disks, remove_maps
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# A LUN that was not there at the first look.
+RESCAN_SECONDS = 2.0
+
+
+class Iscsi(Engine):
+    """One iscsiadm for each target, however many volumes and portals it has."""
+
+    def __init__(self, view: Sysfs, deadline: Deadline) -> None:
+        super().__init__(view, deadline)
+        self._queued: dict[str, dict[Portal, Attempt]] = {}
+        self._running: dict[str, tuple[Running, list[tuple[Portal, Attempt]]]] = {}
+        self._scanned: dict[tuple[int, int], float] = {}
+
+    @cached_property
+    def _nodes(self) -> Path:
+        return open_iscsi.database()
+
+    def start(self, attempts: list[Attempt]) -> None:
+        portals = [portal for attempt in attempts for portal in attempt.plan.login]
+        dead = unreachable(portals, self._deadline.within(PROBE_SECONDS))
+        for attempt in attempts:
+            self._queue(attempt, attempt.start(dead))
+        self._log_in()
+
+    def go_on(self, attempts: list[Attempt]) -> None:
+        self._collect()
+        self._log_in()
+        write_attributes([write for attempt in attempts for write in self.scans(attempt)], self._deadline)
+
+    def end(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            for portal in attempt.wanted.portals:
+                if portal.address not in attempt.record.kept_portals:
+                    open_iscsi.set_startup(self._nodes, portal, attempt.wanted.persistent)
+
+    def settle(self, removals: list[Removal]) -> None:
+        targets = {portal.target for removal in removals for portal in removal.portals}
+        while not self._deadline.passed and any(
+            "--login" in line and targets.intersection(line) for line in self._view.command_lines()
+        ):
+            time.sleep(POLL_SECONDS)
+
+    def take_away(self, removals: list[Removal]) -> None:
+        remove_maps(removals, self._view, self._deadline)
+        remove_disks(remaining(removals), self._view, self._deadline)
+        self._end_sessions(remaining(removals))
+        self._remove_nodes(remaining(removals))
+
+    def _queue(self, attempt: Attempt, portals: list[Portal]) -> None:
+        for portal in portals:
+            self._queued.setdefault(portal.target, {})[portal] = attempt
+
+    def _log_in(self) -> None:
+        for target in [target for target in self._queued if target not in self._running]:
+            logins = list(self._queued.pop(target).items())
+            for portal, attempt in logins:
+                open_iscsi.write_node(self._nodes, portal, cast(IscsiExport, attempt.export))
+            self._running[target] = (open_iscsi.login(target), logins)
+
+    def _collect(self) -> None:
+        """Note the failures of the logins that have ended, and go on to the next portal where there is one."""
+        for target, (running, logins) in list(self._running.items()):
+            if not running.ended:
+                continue
+            del self._running[target]
+            finished = running.wait(Deadline(1))
+            told = open_iscsi.login_failures(finished.stderr)
+            there = {(session.portal, session.target) for session in self._view.sessions()}
+            for portal, attempt in logins:
+                if (portal.address, target) in there:
+                    continue
+                number, words = told.get(portal.address, (0, finished.complaint))
+                attempt.failures[portal.address] = words
+                attempt.refused = attempt.refused or number == open_iscsi.LOGIN_REFUSED
+                self._queue(attempt, attempt.next_logins())
+
+    def scans(self, attempt: Attempt) -> list[tuple[str, str]]:
+        """The writes that make the kernel look for the LUN where a session has not brought it."""
+        now, writes = time.monotonic(), []
+        luns = {(portal.address, portal.target): portal.lun for portal in attempt.wanted.portals}
+        with_disk = {path.portal for path in attempt.found.paths}
+        for session in attempt.found.sessions:
+            lun = luns[(session.portal, session.target)]
+            key = (session.number, lun)
+            due = now - self._scanned.get(key, -RESCAN_SECONDS) >= RESCAN_SECONDS
+            if session.portal not in with_disk and session.state == "LOGGED_IN" and due:
+                self._scanned[key] = now
+                path = self._view.attribute_path(f"class/scsi_host/host{session.scsi_host}/scan")
+                writes.append((path, f"0 0 {lun}"))
+        return writes
+
+    def _end_sessions(self, removals: list[Removal]) -> None:
+        sessions = self._view.sessions()
+        leaving = {
+            session.number: session
+            for removal in removals
+            for session in sessions
+            # Another volume of a shared target may still come by it.
+            if removal.ends(session) and not self._view.disks(session)
+        }
+        running = []
+        for target in sorted({session.target for session in leaving.values()}):
+            of_target = [session for session in sessions if session.target == target]
+            alone = all(session.number in leaving for session in of_target)
+            portals = [portal for removal in removals for portal in removal.portals if portal.target == target]
+            if alone and all(open_iscsi.has_node(self._nodes, portal) for portal in portals):
+                running.append(open_iscsi.logout_target(target))
+            else:
+                running += [open_iscsi.logout(session.number) for session in of_target if session.number in leaving]
+        for process in running:
+            process.wait(self._deadline)
+        # Several iscsiadm at once get into each other's way: one may overlook its session, and say nothing.
+        left = [session for session in self._view.sessions() if session.number in leaving]
+        for process in [open_iscsi.logout(session.number) for session in left]:
+            process.wait(self._deadline)
+
+        def still_there(removal: Removal, now: Sysfs) -> Optional[str]:
+            left = [session.portal for session in now.sessions() if session.number in leaving and removal.ends(session)]
+            return f"the session to {', '.join(left)}" if left else None
+
+        wait_until_gone(removals, self._view, self._deadline, still_there)
+
+    def _remove_nodes(self, removals: list[Removal]) -> None:
+        in_use = {(session.portal, session.target) for session in self._view.sessions()}
+        for removal in removals:
+            for portal in removal.portals:
+                if removal.owns(portal.address, portal.target) and (portal.address, portal.target) not in in_use:
+                    open_iscsi.remove_node(self._nodes, portal)

@@ -1,0 +1,28 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engines, by the name under which a protocol asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar, Union
+
+from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import Iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+ENGINES: dict[str, type[Engine]] = {"iscsi": Iscsi}
+
+Task = TypeVar("Task", bound=Union[Attempt, Removal])
+
+
+def by_engine(tasks: Iterable[Task], view: Sysfs, deadline: Deadline) -> list[tuple[Engine, list[Task]]]:
+    """The engines that a batch needs, each with its part of it."""
+    parts: dict[str, list[Task]] = {}
+    for task in tasks:
+        parts.setdefault(task.export.engine, []).append(task)
+    return [(ENGINES[name](view, deadline), part) for name, part in parts.items()]

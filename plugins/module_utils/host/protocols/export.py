@@ -1,0 +1,91 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every protocol tells of an exported volume, and how it finds one on this host."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+
+
+@dataclass(frozen=True)
+class Portal:
+    """One way to the volume.
+
+    Args:
+        address: what answers there, C(10.0.0.1:3260), or a port's WWPN.
+        target: the name behind it: an IQN, an NQN.
+        lun: on the target; 0 for a protocol that has none.
+    """
+
+    address: str
+    target: str
+    lun: int = 0
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        host, _colon, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True)
+class Export(ABC):
+    """An exported volume, as connection_info tells of it.
+
+    A protocol is a class of this kind. It only reads; what acts on the host is its engine.
+
+    Args:
+        portals: the ways to it, at least one; without multipath the first that works is used.
+    """
+
+    portals: tuple[Portal, ...]
+
+    # What brings such a volume to this host: a name in engines/registry.py.
+    engine: ClassVar[str]
+    # The connector's key for the name by which the target knows this host; None where it asks for none.
+    known_by: ClassVar[Optional[str]] = None
+    # Whether a portal has a session of its own on this host.
+    has_sessions: ClassVar[bool] = False
+    # Whether the device tells a WWN, so that one without is not ready yet.
+    has_wwn: ClassVar[bool] = True
+    # Whether it can be made to come back when the host boots.
+    can_persist: ClassVar[bool] = False
+
+    @property
+    def addresses(self) -> list[str]:
+        return [portal.address for portal in self.portals]
+
+    @abstractmethod
+    def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        """Where the volume is on this host.
+
+        Args:
+            view: the host.
+            wwn: of the volume where it is known: finds a map that has lost all its paths.
+        """
+
+    @abstractmethod
+    def links(self, wwid: Optional[str], multipath: bool) -> list[str]:
+        """The paths that stay the same across reboots, the best first.
+
+        Args:
+            wwid: what the device calls itself.
+            multipath: whether it is a multipath map.
+        """
+
+    @abstractmethod
+    def attach_info(self, found: Found) -> dict[str, Any]:
+        """The device in the form in which os-brick's connector returns it and wants it back at the detach."""
+
+    def takes_map(self, view: Sysfs) -> bool:
+        """Whether multipathd makes a map over the paths of such a volume."""
+        return False
+
+    def rescans(self, view: Sysfs, found: Found) -> list[tuple[str, str]]:
+        """The kernel attributes to write, path and text, so that every path tells its size anew."""
+        return []

@@ -1,0 +1,126 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A volume that is to leave this host: what may go, and whether."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+POLL_SECONDS = 0.1
+
+
+@dataclass
+class Removal:
+    """A volume that is to leave this host, wholly or by some of its portals.
+
+    Args:
+        volume: its name.
+        export: where it comes from.
+        wwn: where it is known.
+        portals: by which it is to leave: all, or those that a failed attach had added.
+        kept_portals: addresses whose sessions were there before us; they stay.
+        needed_elsewhere: portals that other attachments of this host use.
+        force: go on where data can no longer be saved.
+        error: why it did not leave.
+        warnings: what a person must know.
+    """
+
+    volume: str
+    export: Export
+    wwn: Optional[str]
+    portals: tuple[Portal, ...]
+    kept_portals: frozenset[str] = frozenset()
+    needed_elsewhere: frozenset[tuple[str, str]] = frozenset()
+    force: bool = False
+    error: Optional[StorageError] = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        return set(self.portals) == set(self.export.portals)
+
+    def find(self, view: Sysfs) -> Found:
+        """What there is of the volume."""
+        return self.export.find(view, self.wwn)
+
+    def ends(self, session: Session) -> bool:
+        """Whether a session is this removal's to end, once nothing else comes by it."""
+        return self.owns(session.portal, session.target) and any(
+            (portal.address, portal.target) == (session.portal, session.target) for portal in self.portals
+        )
+
+    def owns(self, address: str, target: str) -> bool:
+        """Whether what this host has of a portal is this removal's to take away."""
+        return address not in self.kept_portals and (address, target) not in self.needed_elsewhere
+
+    def leaves(self, address: str) -> bool:
+        """Whether the volume is to leave by a portal."""
+        return any(portal.address == address for portal in self.portals)
+
+
+def refusal(view: Sysfs, removal: Removal, found: Found) -> Optional[StorageError]:
+    """Why a volume must not be taken away now; None where it may.
+
+    Returns:
+        C(failed_precondition) while it is in use, whatever C(force) says; C(unavailable) where all its paths are dead and
+        nobody said C(force).
+    """
+    # A path more or less does not disturb who uses the volume by the others.
+    using = users(view, found) if removal.whole else []
+    if using:
+        return StorageError(
+            "failed_precondition",
+            f"{found.node} is in use: {', '.join(using)}. Unmount or stop what uses it, then detach.",
+            users=using,
+        )
+    if removal.whole and found.device and not found.running_paths and not removal.force:
+        states = ", ".join(f"{path.portal} {path.state}" for path in found.paths) or "no path left"
+        return StorageError(
+            "unavailable",
+            f"All paths of {found.node} are dead ({states}): what was not written yet cannot be saved, so everything was "
+            "left as it is. Bring a path back, or give that data up with force.",
+            portals=sorted(path.portal for path in found.paths),
+        )
+    return None
+
+
+def remaining(removals: Iterable[Removal]) -> list[Removal]:
+    """Those that nothing has stopped yet."""
+    return [removal for removal in removals if removal.error is None]
+
+
+def wait_until_gone(
+    removals: list[Removal], view: Sysfs, deadline: Deadline, still_there: Callable[[Removal, Sysfs], Optional[str]]
+) -> None:
+    """Look until nothing is left, or the deadline.
+
+    Args:
+        removals: the batch; what has not gone in time is told in their C(error).
+        view: the host.
+        deadline: for all of it.
+        still_there: what is left of a removal, in words; None where nothing is.
+    """
+    waiting = list(removals)
+    while waiting:
+        now = view.glance()
+        left = {id(removal): still_there(removal, now) for removal in waiting}
+        waiting = [removal for removal in waiting if left[id(removal)]]
+        if deadline.passed:
+            for removal in waiting:
+                removal.error = StorageError(
+                    "deadline_exceeded", f"{left[id(removal)]} did not go in time; repeat the detach."
+                )
+            return
+        if waiting:
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,64 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking SCSI disks and the multipath maps over them away, each step for a whole batch, and verified in sysfs."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, run, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal, wait_until_gone
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+RETRY_SECONDS = 1.0
+
+
+def remove_maps(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
+    """Flush and remove the maps of volumes that leave wholly."""
+    removing = []
+    now = view.glance()
+    for removal in removals:
+        over = removal.find(now).own_map
+        if removal.whole and over:
+            removing.append((removal, over.alias, over.wwid, Running(["multipath", "-f", over.alias])))
+    for removal, alias, wwid, running in removing:
+        finished = running.wait(deadline)
+        # udev may have had it open for a moment.
+        while view.map_of(wwid) and not deadline.passed:
+            time.sleep(RETRY_SECONDS)
+            if view.map_of(wwid):
+                removal.error = refusal(view, removal, removal.find(view))
+                if removal.error:
+                    break
+                finished = run(["multipath", "-f", alias], deadline)
+        if removal.error is None and view.map_of(wwid):
+            removal.error = StorageError(
+                "deadline_exceeded",
+                f"The multipath map {alias} could not be removed in time ({finished.complaint}); repeat it.",
+            )
+
+
+def remove_disks(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
+    """Make the kernel forget the disks that came by the portals that leave."""
+    writes = []
+    now = view.glance()
+    for removal in removals:
+        for path in removal.find(now).paths:
+            if removal.leaves(path.portal):
+                writes.append((view.attribute_path(f"block/{path.device}/device/delete"), "1"))
+    write_attributes(writes, deadline)
+
+    def still_there(removal: Removal, now: Sysfs) -> Optional[str]:
+        found = removal.find(now)
+        left = [f"/dev/{path.device}" for path in found.paths if removal.leaves(path.portal)]
+        if removal.whole and found.own_map and not left:
+            # multipathd made the map anew from a path that was still there.
+            run(["multipath", "-f", found.own_map.alias], deadline)
+            left = [f"/dev/{found.own_map.name}"]
+        return ", ".join(left) or None
+
+    wait_until_gone(removals, view, deadline, still_there)
