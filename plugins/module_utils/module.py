@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import respawn_module
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
@@ -22,6 +23,14 @@ NAMED_ARGUMENT = re.compile(
     r"(?:argument '?|option '|required arguments: |parameters? for [^:]*: |value of (?=\w+ must be one)"
     r"|are missing: |is required: |are mutually exclusive: )(\w+(?:\.\w+)*)"
 )
+
+
+class AnotherInterpreterError(Exception):
+    """The module is to begin again in another interpreter of this machine, which has a library that this one lacks."""
+
+    def __init__(self, interpreter: str) -> None:
+        super().__init__(interpreter)
+        self.interpreter = interpreter
 
 
 def secrets_in(value: Any) -> Iterator[str]:
@@ -73,6 +82,8 @@ def run(module: StorageModule, work: Callable[[dict[str, Any], bool], dict[str, 
         if os.geteuid() != 0:
             raise StorageError("permission_denied", "This module needs root on this machine; run it with become.")
         result = work(module.params, module.check_mode)
+    except AnotherInterpreterError as elsewhere:
+        respawn_module(elsewhere.interpreter)
     except StorageError as error:
         module.fail_json(**error.as_dict())
     except Exception as error:  # whatever it is, a play gets a code and a sentence

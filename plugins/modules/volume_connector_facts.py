@@ -95,13 +95,8 @@ ansible_facts:
 
 from typing import Any
 
-from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
-
-from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import brick
 from ansible_collections.brickwork.storage.plugins.module_utils.module import StorageModule, run
-
-INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python"]
 
 
 def main() -> None:
@@ -117,18 +112,8 @@ def main() -> None:
 
 
 def gather(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
-    """The facts, by the first interpreter that has os-brick."""
-    try:
-        connector = brick.connector(params["ip"], params["multipath"], params["enforce_multipath"])
-    except ImportError as error:
-        interpreter = None if has_respawned() else probe_interpreters_for_module(INTERPRETERS, "os_brick")
-        if interpreter:
-            respawn_module(interpreter)
-        raise StorageError(
-            "failed_precondition",
-            "os-brick is not installed on this host; install python3-os-brick (Debian, Ubuntu), or os-brick where this host's "
-            "ansible_python_interpreter finds it.",
-        ) from error
+    """The facts, by an interpreter that has os-brick."""
+    connector = brick.connector(params["ip"], params["multipath"], params["enforce_multipath"])
     return {"changed": False, "ansible_facts": {"volume_connector": connector}}
 
 

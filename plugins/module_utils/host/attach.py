@@ -15,6 +15,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt imp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import parse_batch
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import LOCK, removal_of
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
     AttachPlan,
@@ -80,6 +81,7 @@ def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Reco
             jobs.append(_Job(name, wanted))
     _survey(jobs, params["enforce_multipath"], view, records)
     if not check_mode and any(job.needed for job in jobs):
+        require(job.wanted.export for job in jobs if job.wanted and job.needed)
         with exclusive(LOCK, "volume_attach", deadline):
             _survey(jobs, params["enforce_multipath"], view, records)  # another call may have changed it
             _attach([job for job in jobs if job.needed], view, records, deadline)
@@ -149,7 +151,7 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
         if job.found.device:
             removal = replace(removal, portals=tuple(attempt.tried))
         # Nothing was written to a device that was never handed out.
-        removals.append(replace(removal, force=True))
+        removals.append(replace(removal, force=True, attach_info=removal.attach_info or attempt.attach_info))
     release(removals, view, Deadline(CLEAN_UP_SECONDS))
     for (job, attempt), removal in zip(failed, removals):
         job.error = attempt.error

@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch, recorded
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
@@ -57,6 +58,7 @@ def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Recor
         for job in removing:
             job.error = refusal(view, job.removal, job.found) if job.removal else None
     elif removing:
+        require(job.removal.export for job in removing if job.removal)
         with exclusive(LOCK, "volume_attach", deadline):
             jobs = _survey(params, view, records, host)  # another call may have changed it
             removals = [job.removal for job in jobs if job.removal and not job.error]
@@ -88,6 +90,8 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
         connection.export.portals,
         frozenset(record.kept_portals if record else ()),
         frozenset(needed),
+        record.multipath if record else False,
+        record.attach_info if record else {},
         force,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
@@ -31,6 +31,8 @@ class Removal:
         portals: by which it is to leave: all, or those that a failed attach had added.
         kept_portals: addresses whose sessions were there before us; they stay.
         needed_elsewhere: portals that other attachments of this host use.
+        multipath: whether it was attached with multipath.
+        attach_info: what the attach returned, in os-brick's form; empty where it is not known.
         force: go on where data can no longer be saved.
         error: why it did not leave.
         warnings: what a person must know.
@@ -42,6 +44,8 @@ class Removal:
     portals: tuple[Portal, ...]
     kept_portals: frozenset[str] = frozenset()
     needed_elsewhere: frozenset[tuple[str, str]] = frozenset()
+    multipath: bool = False
+    attach_info: dict[str, Any] = field(default_factory=dict)
     force: bool = False
     error: Optional[StorageError] = None
     warnings: list[str] = field(default_factory=list)

@@ -9,14 +9,18 @@ import json
 import os
 import socket
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any, Callable, Optional
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.brickwork.storage.plugins.module_utils import module as frame
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import brick
+from ansible_collections.brickwork.storage.plugins.module_utils.module import AnotherInterpreterError
 from ansible_collections.brickwork.storage.plugins.modules import volume_connector_facts
 
 Run = Callable[..., dict[str, Any]]
@@ -28,6 +32,9 @@ ADDRESSES = json.dumps(
         {"ifname": "storage-a", "addr_info": [{"family": "inet", "local": "10.77.1.12", "scope": "global"}]},
     ]
 )
+
+
+OWN, SYSTEM = "/opt/brickwork/bin/python3", "/usr/bin/python3"
 
 
 @pytest.fixture
@@ -60,26 +67,57 @@ def test_bad_input_is_named(run_module: Run, params: dict[str, Any], field: str)
 
 @pytest.mark.parametrize("respawned", [False, True])
 def test_no_interpreter_has_os_brick(run_module: Run, monkeypatch: pytest.MonkeyPatch, respawned: bool) -> None:
-    monkeypatch.setattr(volume_connector_facts, "has_respawned", lambda: respawned)
-    monkeypatch.setattr(volume_connector_facts, "probe_interpreters_for_module", lambda interpreters, module: None)
+    monkeypatch.setattr(brick, "has_respawned", lambda: respawned)
+    monkeypatch.setattr(brick, "probe_interpreters_for_module", lambda interpreters, module: None)
     result = run_module()
     assert result["error_code"] == "failed_precondition"
     assert "install python3-os-brick" in result["msg"]
 
 
-def test_interpreter_that_has_os_brick_is_taken(run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("here", "there", "taken"),
+    [
+        (False, {OWN, SYSTEM}, OWN),
+        (False, {SYSTEM}, SYSTEM),
+        # Where somebody installed one for this collection, the distribution's is not good.
+        (True, {OWN, SYSTEM}, OWN),
+        (True, {SYSTEM}, None),
+        (True, set(), None),
+    ],
+)
+def test_interpreter_that_has_os_brick_is_taken(
+    monkeypatch: pytest.MonkeyPatch, here: bool, there: set[str], taken: Optional[str]
+) -> None:
+    monkeypatch.setattr(brick, "has_respawned", lambda: False)
+    monkeypatch.setattr(
+        brick,
+        "probe_interpreters_for_module",
+        lambda paths, module: next((path for path in paths if path in there), None),
+    )
+    monkeypatch.setitem(sys.modules, "os_brick", ModuleType("os_brick") if here else None)
+    if here:
+        sys.modules["os_brick"].__spec__ = ModuleSpec("os_brick", None)
+    if taken is None:
+        brick.require()
+        return
+    with pytest.raises(AnotherInterpreterError) as caught:
+        brick.require()
+    assert caught.value.interpreter == taken
+
+
+def test_module_goes_on_in_the_other_interpreter(run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
 
     def respawn(interpreter: str) -> None:
         taken.append(interpreter)
         sys.exit(0)
 
-    monkeypatch.setattr(volume_connector_facts, "has_respawned", lambda: False)
-    monkeypatch.setattr(volume_connector_facts, "probe_interpreters_for_module", lambda paths, module: paths[0])
-    monkeypatch.setattr(volume_connector_facts, "respawn_module", respawn)
+    monkeypatch.setattr(brick, "has_respawned", lambda: False)
+    monkeypatch.setattr(brick, "probe_interpreters_for_module", lambda paths, module: paths[0])
+    monkeypatch.setattr(frame, "respawn_module", respawn)
     with patch_module_args({}), pytest.raises(SystemExit):
         volume_connector_facts.main()
-    assert taken == ["/usr/bin/python3"]
+    assert taken == [OWN]
 
 
 class NoRoute(socket.socket):

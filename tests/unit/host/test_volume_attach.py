@@ -183,7 +183,8 @@ def test_absent_already(host: Host, asked: dict[str, Any]) -> None:
     assert all(one["attached"] is False for one in result["attachments"])
 
 
-def test_detach_refused_while_in_use(host: Host, capture: Capture) -> None:
+def test_detach_refused_while_in_use(host: Host, capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_iscsi, "database", lambda: Path("/nonexistent"))
     host.tree = capture("multipath")
     host.tree.put("/proc/1/mountinfo", "600 1 254:0 / /srv/data rw - ext4 /dev/mapper/mpatha rw\n")
     host.records.write(record())

@@ -27,6 +27,16 @@ class Engine(ABC):
         self._view = view
         self._deadline = deadline
 
+    @classmethod
+    @abstractmethod
+    def require(cls) -> None:
+        """See that this host has what the engine needs, before anything is begun.
+
+        Raises:
+            StorageError: C(failed_precondition), saying what to install.
+            AnotherInterpreterError: where the module is to go on in another interpreter.
+        """
+
     @abstractmethod
     def start(self, attempts: list[Attempt]) -> None:
         """Begin to bring volumes here, all at once, without waiting for them."""

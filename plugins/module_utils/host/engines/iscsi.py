@@ -44,6 +44,10 @@ class Iscsi(Engine):
     def _nodes(self) -> Path:
         return open_iscsi.database()
 
+    @classmethod
+    def require(cls) -> None:
+        open_iscsi.database()
+
     def start(self, attempts: list[Attempt]) -> None:
         portals = [portal for attempt in attempts for portal in attempt.plan.login]
         dead = unreachable(portals, self._deadline.within(PROBE_SECONDS))

@@ -11,11 +11,13 @@ from typing import TypeVar, Union
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import Iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.os_brick import OsBrick
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-ENGINES: dict[str, type[Engine]] = {"iscsi": Iscsi}
+ENGINES: dict[str, type[Engine]] = {"iscsi": Iscsi, "os_brick": OsBrick}
 
 Task = TypeVar("Task", bound=Union[Attempt, Removal])
 
@@ -26,3 +28,13 @@ def by_engine(tasks: Iterable[Task], view: Sysfs, deadline: Deadline) -> list[tu
     for task in tasks:
         parts.setdefault(task.export.engine, []).append(task)
     return [(ENGINES[name](view, deadline), part) for name, part in parts.items()]
+
+
+def require(exports: Iterable[Export]) -> None:
+    """See that this host has what a batch needs, before anything is begun.
+
+    Raises:
+        StorageError, AnotherInterpreterError: see Engine.require.
+    """
+    for name in sorted({export.engine for export in exports}):
+        ENGINES[name].require()

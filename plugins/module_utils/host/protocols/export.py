@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
@@ -89,3 +90,20 @@ class Export(ABC):
     def rescans(self, view: Sysfs, found: Found) -> list[tuple[str, str]]:
         """The kernel attributes to write, path and text, so that every path tells its size anew."""
         return []
+
+
+@dataclass(frozen=True)
+class BrickExport(Export):
+    """A volume that one of os-brick's connectors brings.
+
+    Args:
+        data: for the connector, its numbers and booleans as such. It may hold secrets.
+        connector: the name under which os-brick's factory knows the connector.
+        settings: for the factory beyond that.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+    connector: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    engine = "os_brick"
