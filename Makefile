@@ -11,7 +11,8 @@ test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on t
 	@tests/run
 
 test-full: export EVERY_MOMENT := 1
-test-full: test bench ## The same with a module killed at every moment, and the benchmarks
+test-full: test ## The same with a module killed at every moment, and the benchmarks of 8 volumes
+	@tests/bench/run --volumes 8
 
 lint sanity unit molecule integration:
 	@tests/run $@
@@ -22,7 +23,7 @@ unit: ## The unit tests alone
 molecule: ## The Molecule scenarios alone, on the lab
 integration: ## The tests of the contract alone, on the lab
 
-bench: ## The benchmarks, on the lab
+bench: ## The benchmarks, on the lab, 1 to 2 hours; tests/bench/run --help shows how to run parts
 	@tests/bench/run
 
 lab: bootstrap ## Boot the lab: a controller and two hosts on two storage networks

@@ -19,8 +19,8 @@ name: stopwatch
 type: aggregate
 short_description: Records how long each task took
 description:
-  - Appends a line of JSON with C(name), C(seconds) and C(changed) for every task that succeeded to the file that the environment
-    variable E(STOPWATCH_FILE) names.
+  - Appends a line of JSON with C(name), C(seconds), C(changed) and C(stdout) for every task that succeeded to the file that the
+    environment variable E(STOPWATCH_FILE) names.
 requirements:
   - Enabled in the configuration
 """
@@ -44,6 +44,7 @@ class CallbackModule(CallbackBase):
             "name": result.task.get_name(),
             "seconds": time.monotonic() - self._started[result.task._uuid],
             "changed": result.is_changed(),
+            "stdout": result.result.get("stdout", ""),
         }
         with open(os.environ["STOPWATCH_FILE"], "a", encoding="utf-8") as file:
             file.write(json.dumps(seen) + "\n")
