@@ -120,7 +120,7 @@ class Lab:
             f"STOPWATCH_FILE={seen}",
             "ANSIBLE_NOCOLOR=1",
         )
-        inventory = ("-i", str(ROOT / ".lab/inventory.yml"))
+        inventory = ("-i", str(ROOT / ".lab/inventory.yml"), "--limit", f"{self.host_name},{CONTROLLER}")
         command = ("ansible-playbook", *inventory, "-e", f"@{given}", *[str(HERE / "playbooks" / name)] * times)
         self._run([".lab/run", "env", *settings, *command])
         return [Task(**json.loads(line)) for line in seen.read_text(encoding="utf-8").splitlines()]
