@@ -116,7 +116,7 @@ class Lab:
         settings = (
             f"ANSIBLE_CALLBACK_PLUGINS={HERE / 'callbacks'}",
             "ANSIBLE_CALLBACKS_ENABLED=stopwatch",
-            f"ANSIBLE_COLLECTIONS_PATH={community_general.collections()}",
+            f"ANSIBLE_COLLECTIONS_PATH={ROOT / '.tree'}:{community_general.collections()}",
             f"STOPWATCH_FILE={seen}",
             "ANSIBLE_NOCOLOR=1",
         )
