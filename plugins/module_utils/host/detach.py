@@ -55,8 +55,9 @@ def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Recor
     jobs = _survey(params, view, records, host)
     removing = [job for job in jobs if job.removal and not job.error]
     if removing and check_mode:
+        now = view.glance()
         for job in removing:
-            job.error = refusal(view, job.removal, job.found) if job.removal else None
+            job.error = refusal(now, job.removal, job.found) if job.removal else None
     elif removing:
         require(job.removal.export for job in removing if job.removal)
         with exclusive(LOCK, "volume_attach", deadline):

@@ -120,7 +120,7 @@ class Sysfs:
         self._status_of_map = status_of_map
 
     def glance(self) -> Sysfs:
-        """The same view for one moment: it reads the list of sessions once, however many volumes are looked for."""
+        """The same view for one moment: what concerns all volumes is read once, however many are looked for."""
         return _Glance(self.root, self._status_of_map)
 
     def sessions(self) -> list[Session]:
@@ -180,10 +180,16 @@ class Sysfs:
 
     def map_of(self, wwid: str) -> Optional[MultipathMap]:
         """The multipath map of a volume, with or without paths."""
-        for block in _entries(self._sys / "block"):
-            if block.name.startswith("dm-") and _text(block / "dm/uuid") == MPATH_UUID_PREFIX + wwid:
-                return self.multipath_map(block.name)
-        return None
+        name = self.map_names().get(wwid)
+        return self.multipath_map(name) if name else None
+
+    def map_names(self) -> dict[str, str]:
+        """The kernel name of every multipath map, by its WWID."""
+        names = [name for name in _names(self._sys / "block") if name.startswith("dm-")]
+        uuids = {name: self.dm(name, "uuid") for name in names}
+        return {
+            uuid[len(MPATH_UUID_PREFIX) :]: name for name, uuid in uuids.items() if uuid.startswith(MPATH_UUID_PREFIX)
+        }
 
     def multipath_map(self, name: str) -> Optional[MultipathMap]:
         """The map behind a kernel name; None where it is not a multipath map."""
@@ -252,17 +258,21 @@ class Sysfs:
 
     def mount_points(self, numbers: set[str]) -> list[str]:
         """Where any of the devices is mounted, in any mount namespace."""
-        found: set[str] = set()
+        return sorted({point for number, point in self.mounts() if number in numbers})
+
+    def mounts(self) -> list[tuple[str, str]]:
+        """Every mount in any mount namespace: the device's number, C(8:0), and the mount point."""
+        found: list[tuple[str, str]] = []
         seen: set[str] = set()
         for process in _processes(self.root):
             try:
-                namespace = os.readlink(process / "ns/mnt")
+                namespace = os.readlink(f"{process}/ns/mnt")
             except OSError:
                 continue
             if namespace not in seen:
                 seen.add(namespace)
-                found.update(_mount_points(_text(process / "mountinfo"), numbers))
-        return sorted(found)
+                found += _mounts(_text(process / "mountinfo"))
+        return found
 
     def swap_devices(self) -> set[str]:
         """The kernel names of devices that are swapped to."""
@@ -271,18 +281,18 @@ class Sysfs:
 
     def openers(self, numbers: set[str]) -> Iterator[tuple[int, list[str]]]:
         """Each process that has one of the devices open: its PID, and its name followed by those of its ancestors."""
+        for pid, opened in self.opened():
+            if opened & numbers:
+                yield pid, self._lineage(self.root / "proc" / str(pid))
+
+    def opened(self) -> list[tuple[int, set[str]]]:
+        """The numbers of the block devices that each process has open, by its PID."""
+        found = []
         for process in _processes(self.root):
-            for descriptor in _entries(process / "fd"):
-                try:
-                    if not os.readlink(descriptor).startswith("/dev/"):
-                        continue
-                    status = descriptor.stat()
-                except OSError:
-                    continue
-                # Character devices have numbers of their own, the same ones.
-                if stat.S_ISBLK(status.st_mode) and _number(status.st_rdev) in numbers:
-                    yield int(process.name), self._lineage(process)
-                    break
+            numbers = set(_block_devices(f"{process}/fd"))
+            if numbers:
+                found.append((int(process.name), numbers))
+        return found
 
     def _lineage(self, process: Path) -> list[str]:
         names = []
@@ -295,12 +305,44 @@ class Sysfs:
 
 
 class _Glance(Sysfs):
+    """What does not concern one volume alone is read at most once."""
+
     @functools.cached_property
     def _sessions(self) -> list[Session]:
         return super().sessions()
 
+    @functools.cached_property
+    def _disks(self) -> dict[Session, list[Disk]]:
+        return {}
+
+    @functools.cached_property
+    def _map_names(self) -> dict[str, str]:
+        return super().map_names()
+
+    @functools.cached_property
+    def _mounts(self) -> list[tuple[str, str]]:
+        return super().mounts()
+
+    @functools.cached_property
+    def _opened(self) -> list[tuple[int, set[str]]]:
+        return super().opened()
+
     def sessions(self) -> list[Session]:
         return self._sessions
+
+    def disks(self, session: Session) -> list[Disk]:
+        if session not in self._disks:
+            self._disks[session] = super().disks(session)
+        return self._disks[session]
+
+    def map_names(self) -> dict[str, str]:
+        return self._map_names
+
+    def mounts(self) -> list[tuple[str, str]]:
+        return self._mounts
+
+    def opened(self) -> list[tuple[int, set[str]]]:
+        return self._opened
 
 
 def scsi_wwid(text: str) -> Optional[str]:
@@ -314,12 +356,27 @@ def scsi_wwid(text: str) -> Optional[str]:
     return None
 
 
-def _mount_points(mountinfo: str, numbers: set[str]) -> Iterator[str]:
+def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
     for line in mountinfo.splitlines():
         fields = line.split()
-        if len(fields) > 4 and fields[2] in numbers:
+        if len(fields) > 4:
             # The kernel writes blanks and the like in octal.
-            yield re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), fields[4])
+            yield fields[2], re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), fields[4])
+
+
+def _block_devices(descriptors: str) -> Iterator[str]:
+    """The numbers of the block devices behind a directory of file descriptors."""
+    for name in _names(descriptors):
+        path = f"{descriptors}/{name}"
+        try:
+            if not os.readlink(path).startswith("/dev/"):
+                continue
+            status = os.stat(path)
+        except OSError:
+            continue
+        # Character devices have numbers of their own, the same ones.
+        if stat.S_ISBLK(status.st_mode):
+            yield _number(status.st_rdev)
 
 
 def _number(device: int) -> str:
@@ -331,8 +388,12 @@ def _processes(root: Path) -> Iterator[Path]:
 
 
 def _entries(directory: Path) -> list[Path]:
+    return [directory / name for name in sorted(_names(directory))]
+
+
+def _names(directory: str | Path) -> list[str]:
     try:
-        return sorted(directory.iterdir())
+        return os.listdir(directory)
     except OSError:
         return []
 
