@@ -83,15 +83,3 @@ def run(argv: Sequence[str], deadline: Deadline) -> Finished:
     AnsibleModule.run_command would wait for ever for a program that hangs on a dead device.
     """
     return Running(argv).wait(deadline)
-
-
-def write_attributes(writes: Sequence[tuple[str, str]], deadline: Deadline) -> None:
-    """Write kernel attributes, all at once, in a process of their own: the kernel may hold a writer up on a dead path.
-
-    Args:
-        writes: path and text of each.
-        deadline: until when to wait; what is not written then goes on without us.
-    """
-    if writes:
-        script = 'while [ $# -gt 0 ]; do echo "$2" > "$1" & shift 2; done; wait'
-        run(["sh", "-c", script, "sh", *(part for write in writes for part in write)], deadline)

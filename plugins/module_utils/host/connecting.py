@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.brickwork.storage.plugins.module_utils.commands import run, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.apart import write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import by_engine

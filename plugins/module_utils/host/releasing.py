@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, run
+from ansible_collections.brickwork.storage.plugins.module_utils.apart import LATE, flush
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import by_engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import (
@@ -60,7 +61,7 @@ def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     while waiting:
         now = view.glance()
         for removal in waiting:
-            removal.error = refusal(view, removal, removal.find(now))
+            removal.error = refusal(now, removal, removal.find(now))
         waiting = [
             removal
             for removal in waiting
@@ -87,19 +88,18 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
                 f"{removal.volume}: all paths of {found.node} were dead; what was not written to it before is lost."
             )
             continue
-        # Without a map each path is a device of its own, with data of its own to write.
-        flushing += [(removal, node, Running(["sync", node])) for node in found.nodes_to_flush]
-    for removal, node, running in flushing:
-        finished = running.wait(deadline.within(LAST_FLUSH_SECONDS) if removal.force else deadline)
-        if finished.succeeded:
-            continue
-        if removal.force:
+        flushing += [(removal, node) for node in found.nodes_to_flush]
+    if any(removal.force for removal in removals):
+        deadline = deadline.within(LAST_FLUSH_SECONDS)
+    failures = flush([node for _removal, node in flushing], deadline)
+    for (removal, node), failure in zip(flushing, failures):
+        if failure and removal.force:
             removal.warnings.append(
-                f"{removal.volume}: {node} could not be flushed ({finished.complaint}); some of what was written may be lost."
+                f"{removal.volume}: {node} could not be flushed ({failure}); some of what was written may be lost."
             )
-        else:
+        elif failure:
             removal.error = StorageError(
-                "deadline_exceeded" if finished.status is None else "unavailable",
-                f"{node} could not be flushed ({finished.complaint}), so it was left as it is. "
+                "deadline_exceeded" if failure == LATE else "unavailable",
+                f"{node} could not be flushed ({failure}), so it was left as it is. "
                 "Bring its paths back, or give the unwritten data up with force.",
             )

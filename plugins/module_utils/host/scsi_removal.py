@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, run, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.apart import write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import multipathd
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal, wait_until_gone
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -19,26 +21,25 @@ RETRY_SECONDS = 1.0
 
 def remove_maps(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     """Flush and remove the maps of volumes that leave wholly."""
-    removing = []
     now = view.glance()
-    for removal in removals:
-        over = removal.find(now).own_map
-        if removal.whole and over:
-            removing.append((removal, over.alias, over.wwid, Running(["multipath", "-f", over.alias])))
-    for removal, alias, wwid, running in removing:
-        finished = running.wait(deadline)
-        # udev may have had it open for a moment.
-        while view.map_of(wwid) and not deadline.passed:
-            time.sleep(RETRY_SECONDS)
-            if view.map_of(wwid):
+    found = [(removal, removal.find(now).own_map) for removal in removals if removal.whole]
+    leaving = [(removal, over) for removal, over in found if over]
+    multipathd.remove_maps([over.alias for _removal, over in leaving], deadline)
+    for removal, over in leaving:
+        complaint = "multipathd did not remove it"
+        while view.map_of(over.wwid) and not deadline.passed:
+            # It tries harder than multipathd, and does without it.
+            complaint = run(["multipath", "-f", over.alias], deadline).complaint
+            if view.map_of(over.wwid):
+                # udev may have had it open for a moment.
+                time.sleep(RETRY_SECONDS)
                 removal.error = refusal(view, removal, removal.find(view))
                 if removal.error:
                     break
-                finished = run(["multipath", "-f", alias], deadline)
-        if removal.error is None and view.map_of(wwid):
+        if removal.error is None and view.map_of(over.wwid):
             removal.error = StorageError(
                 "deadline_exceeded",
-                f"The multipath map {alias} could not be removed in time ({finished.complaint}); repeat it.",
+                f"The multipath map {over.alias} could not be removed in time ({complaint}); repeat it.",
             )
 
 

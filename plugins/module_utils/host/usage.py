@@ -9,12 +9,13 @@ import errno
 import os
 import re
 
+from ansible_collections.brickwork.storage.plugins.module_utils import apart
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
 
-# They and what they start look at every device, and let go by themselves. A sync that hangs on dead paths is the flush of an
-# earlier detach, and must not keep force from ending it.
-WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync"}
+# They and what they start look at every device, and let go by themselves. The flush of an earlier detach that hangs on dead paths
+# must not keep force from ending it.
+WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync", apart.NAME}
 
 
 def users(view: Sysfs, found: Found) -> list[str]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished, Running, run, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished, Running, run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -106,28 +105,3 @@ def test_program_is_out_of_reach_of_the_modules_signals() -> None:
     running = Running(["sh", "-c", "ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/$$/stat"])
     session = int(running.wait(Deadline(30)).stdout)
     assert session != os.getsid(0)
-
-
-def test_attributes_are_written_all_at_once(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("a", "b", "with blank", "$(false)")]
-    write_attributes([(str(path), f"0 0 {number}") for number, path in enumerate(files)], Deadline(30))
-    assert [path.read_text() for path in files] == ["0 0 0\n", "0 0 1\n", "0 0 2\n", "0 0 3\n"]
-
-
-def test_attribute_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    # A pipe that nobody reads blocks its writer, as a dead path does.
-    blocked, free = tmp_path / "blocked", tmp_path / "free"
-    os.mkfifo(blocked)
-    started = time.monotonic()
-    write_attributes([(str(blocked), "1"), (str(free), "1")], Deadline(1))
-    assert free.read_text() == "1\n"
-    assert time.monotonic() - started < 30
-    os.close(os.open(blocked, os.O_RDONLY | os.O_NONBLOCK))  # lets the writer go
-
-
-def test_attribute_that_is_gone_is_no_failure(tmp_path: Path) -> None:
-    write_attributes([(str(tmp_path / "gone" / "delete"), "1")], Deadline(30))
-
-
-def test_nothing_to_write() -> None:
-    write_attributes([], Deadline(0))

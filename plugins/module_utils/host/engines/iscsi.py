@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Optional, cast
 
-from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.apart import write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
 from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine

@@ -1,0 +1,137 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel may hold up on a dead path, done in a process that can be abandoned, without starting a program for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Callable, NoReturn, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# The process's name; the kernel keeps 15 characters.
+NAME = "brickwork-apart"
+LATE = "it did not end in time"
+BUFFER_BYTES = 65536
+
+
+def flush(nodes: Sequence[str], deadline: Deadline) -> list[Optional[str]]:
+    """Have written what is not written yet to devices or files, all at once.
+
+    Args:
+        nodes: their paths.
+        deadline: until when to wait.
+
+    Returns:
+        For each why that failed; None where all is written.
+    """
+    return apart([partial(_flush, node) for node in nodes], deadline)
+
+
+def write_attributes(writes: Sequence[tuple[str, str]], deadline: Deadline) -> None:
+    """Write kernel attributes, all at once; whoever writes looks at what came of it, so failures are not told.
+
+    Args:
+        writes: path and text of each.
+        deadline: until when to wait.
+    """
+    apart([partial(_write, path, text) for path, text in writes], deadline)
+
+
+def apart(calls: Sequence[Callable[[], None]], deadline: Deadline) -> list[Optional[str]]:
+    """Call functions all at once in a process of their own, where none can hold up another, nor us.
+
+    Args:
+        calls: what is to be done.
+        deadline: until when to wait; then the process is killed, and abandoned where the kernel does not let it die.
+
+    Returns:
+        For each why it failed; None where it did not.
+    """
+    if not calls:
+        return []
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _work(calls, writing)
+    os.close(writing)
+    ended = _reports(reading, len(calls), deadline)
+    if len(ended) < len(calls):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, os.WNOHANG)
+    else:
+        os.waitpid(child, 0)
+    return [ended.get(number, LATE) or None for number in range(len(calls))]
+
+
+def _reports(reading: int, count: int, deadline: Deadline) -> dict[int, str]:
+    """Why a call failed, by its number, empty where it did not; without those that did not end in time."""
+    text = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(reading, selectors.EVENT_READ)
+        while text.count(b"\n") < count and selector.select(deadline.remaining()):
+            part = os.read(reading, BUFFER_BYTES)
+            if not part:
+                break
+            text += part
+    os.close(reading)
+    lines = [line.partition(" ") for line in text.decode("utf-8", "replace").splitlines()]
+    return {int(number): reason for number, _blank, reason in lines}
+
+
+def _work(calls: Sequence[Callable[[], None]], writing: int) -> NoReturn:
+    """The process's life. Whatever happens, the code of the caller does not run on in it."""
+    try:
+        # Out of reach of the module's signals, and holding nothing of the module's open: neither its lock nor its output.
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            if descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+            elif descriptor != writing:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
+            comm.write(NAME)
+        threads = [
+            threading.Thread(target=_report, args=(number, call, writing), daemon=True)
+            for number, call in enumerate(calls)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        os._exit(0)
+
+
+def _report(number: int, call: Callable[[], None], writing: int) -> None:
+    reason = ""
+    try:
+        call()
+    except Exception as error:  # there is nobody else to tell
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    os.write(writing, f"{number} {reason}\n".encode())
+
+
+def _flush(node: str) -> None:
+    descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
