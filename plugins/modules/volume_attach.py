@@ -217,8 +217,6 @@ error_code:
 from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
-from ansible_collections.brickwork.storage.plugins.module_utils.host.attach import present
-from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import absent
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.module import StorageModule, run
@@ -250,8 +248,14 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Attach or detach."""
     if params["timeout"] <= 0:
         raise invalid("timeout", "a number of seconds above 0", params["timeout"])
-    step = present if params["state"] == "present" else absent
-    return step(params, check_mode, Sysfs(), Records())
+    # Imports take longer than all else where there is nothing to do.
+    if params["state"] == "present":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.attach import present
+
+        return present(params, check_mode, Sysfs(), Records())
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import absent
+
+    return absent(params, check_mode, Sysfs(), Records())
 
 
 if __name__ == "__main__":

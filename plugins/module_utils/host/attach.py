@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field, replace
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
-from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import parse_batch
-from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import LOCK, removal_of
-from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
     AttachPlan,
@@ -26,11 +22,14 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
     plan_attach,
     record_of,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
-from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
+from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+
+# What acts on the host is most of the code, so that it is imported where it is used: most runs find nothing to do.
+if TYPE_CHECKING:
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 
 # A failed attach must clean up even where its own time is over.
 CLEAN_UP_SECONDS = 60.0
@@ -81,6 +80,8 @@ def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Reco
             jobs.append(_Job(name, wanted))
     _survey(jobs, params["enforce_multipath"], view, records)
     if not check_mode and any(job.needed for job in jobs):
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
+
         require(job.wanted.export for job in jobs if job.wanted and job.needed)
         with exclusive(LOCK, "volume_attach", deadline):
             _survey(jobs, params["enforce_multipath"], view, records)  # another call may have changed it
@@ -120,6 +121,9 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
 
 
 def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline) -> None:
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
+
     attempts = []
     for job in jobs:
         if job.wanted and job.plan:
@@ -140,11 +144,16 @@ def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline)
             attach_info=attempt.record.attach_info or attempt.attach_info or attempt.export.attach_info(attempt.found),
         )
         records.write(job.record)
-    _undo([(job, attempt) for job, attempt in attempts if attempt.error], view, records)
+    failed = [(job, attempt) for job, attempt in attempts if attempt.error]
+    if failed:
+        _undo(failed, view, records)
 
 
 def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> None:
     """Take away what failed attempts had added, and nothing else."""
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import removal_of
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
+
     removals = []
     for job, attempt in failed:
         removal = removal_of(attempt.wanted.connection, attempt.record, [])

@@ -65,6 +65,12 @@ class Attempt:
     def export(self) -> Export:
         return self.wanted.export
 
+    @property
+    def has_disks(self) -> bool:
+        """Whether every portal has brought a disk or has failed, so that the rest is up to udev and multipathd."""
+        tried = {portal.address for portal in self.tried}
+        return not self._waiting and tried <= {path.portal for path in self.found.paths} | set(self.failures)
+
     def start(self, dead: dict[str, str]) -> list[Portal]:
         """The portals to log in to at first, those that do not answer left out."""
         for portal in self.plan.login:

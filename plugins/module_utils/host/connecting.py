@@ -19,6 +19,8 @@ POLL_SECONDS = 0.2
 MOST_POLL_SECONDS = 2.0
 # How many times longer to wait than the last look took of the processor.
 POLL_SHARE = 9
+# Once all disks are there, nothing more comes before udev has seen to them; but udev may never be idle.
+UDEV_SECONDS = 4.0
 
 
 def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
@@ -45,12 +47,25 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
                 run(["multipath", "-a", f"/dev/{device}"], deadline)
                 run(["multipathd", "add", "path", device], deadline)
         if waiting:
-            # udev and multipathd need the processor more than this loop does.
-            time.sleep(min(MOST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (time.process_time() - began))))
+            _rest(waiting, view, time.process_time() - began)
     for attempt in waiting:
         attempt.error = attempt.late()
     for engine, its in engines:
         engine.end([attempt for attempt in its if attempt.error is None])
+
+
+def _rest(waiting: list[Attempt], view: Sysfs, spent: float) -> None:
+    """Leave the processor to udev and multipathd, which need it more than looking does.
+
+    Args:
+        waiting: what has not come yet.
+        view: the host.
+        spent: seconds that the last look took of the processor.
+    """
+    time.sleep(min(MOST_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * spent)))
+    limit = Deadline(UDEV_SECONDS)
+    while all(attempt.has_disks for attempt in waiting) and view.udev_is_busy() and not limit.passed:
+        time.sleep(POLL_SECONDS)
 
 
 def _ended(attempt: Attempt, view: Sysfs) -> bool:

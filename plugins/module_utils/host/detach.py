@@ -15,16 +15,13 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.connection 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
-from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
+from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
-
-# Attach and detach on one host wait for each other.
-LOCK = "attachments"
 
 
 @dataclass

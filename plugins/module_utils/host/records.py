@@ -15,6 +15,8 @@ from urllib.parse import quote
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 DIRECTORY = Path("/var/lib/brickwork/attachments")
+# Attach and detach on one host wait for each other.
+LOCK = "attachments"
 
 
 @dataclass

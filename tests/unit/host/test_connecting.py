@@ -96,6 +96,42 @@ def test_nothing_yet(capture: Capture) -> None:
     assert not look(attempt(), capture("empty"))
 
 
+@pytest.mark.parametrize(
+    ("name", "dead", "expected"),
+    [
+        ("multipath", [], True),
+        ("two_paths_without_map", [], True),
+        ("empty", [], False),
+        ("single_path", [], False),
+        ("single_path", [PORTAL_B], True),
+    ],
+)
+def test_disks_are_there_when_every_portal_brought_one_or_failed(
+    capture: Capture, name: str, dead: list[str], expected: bool
+) -> None:
+    begun = attempt(dead=dead)
+    look(begun, capture(name))
+    assert begun.has_disks is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "busy", "seconds"),
+    [
+        ("two_paths_without_map", True, connecting.POLL_SECONDS + connecting.UDEV_SECONDS),
+        ("two_paths_without_map", False, connecting.POLL_SECONDS),
+        # Without its disks there is something to do beside udev.
+        ("empty", True, connecting.POLL_SECONDS),
+    ],
+)
+def test_looking_rests_while_udev_works(capture: Capture, clock: Clock, name: str, busy: bool, seconds: float) -> None:
+    begun, tree, began = attempt(), capture(name), clock.now
+    look(begun, tree)
+    if busy:
+        tree.put("/run/udev/queue", "")
+    connecting._rest([begun], tree.view, 0)
+    assert clock.now - began == pytest.approx(seconds, abs=connecting.POLL_SECONDS + 0.01)
+
+
 def without_link(tree: Tree) -> None:
     tree.remove("/dev/disk")
 

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -116,6 +117,18 @@ def test_repeat_changes_nothing_and_starts_nothing(host: Host, capture: Capture)
             "attach_info": record().attach_info,
         }
     ]
+
+
+def test_repeat_does_not_even_read_the_code_that_acts(
+    host: Host, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Reading it would take longer than all that a repeat does.
+    for name in ("connecting", "releasing", "attempt", "removal", "engines.registry"):
+        monkeypatch.setitem(sys.modules, f"{attach.__package__}.{name}", None)
+    host.tree = capture("multipath")
+    host.records.write(record())
+    assert host.run(connections=[connection()], multipath=True)["changed"] is False
+    assert "engines.registry" in host.run(connections=[connection()], multipath=True, persistent=True)["msg"]
 
 
 @pytest.mark.parametrize("name", ["two_paths_without_map", "single_path"])
