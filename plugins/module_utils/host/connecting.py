@@ -21,6 +21,7 @@ MOST_POLL_SECONDS = 2.0
 POLL_SHARE = 9
 # Once all disks are there, nothing more comes before udev has seen to them; but udev may never be idle.
 UDEV_SECONDS = 4.0
+RESCAN_SECONDS = 5.0
 
 
 def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
@@ -31,6 +32,12 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
         view: the host.
         deadline: for all of them.
     """
+    # The kernel keeps what a disk said when it came; the target may have put another volume in its place since.
+    present = view.glance()
+    writes = [
+        write for attempt in attempts for write in attempt.export.rescans(view, attempt.export.find(present, None))
+    ]
+    write_attributes(writes, deadline.within(RESCAN_SECONDS))
     engines = by_engine(attempts, view, deadline)
     for engine, its in engines:
         engine.start(its)

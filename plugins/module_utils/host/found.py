@@ -40,7 +40,7 @@ class Found:
         sessions: to its targets; for NVMe its controllers.
         paths: its devices, by name.
         multipath_map: over the paths.
-        map_has_others: whether the map has paths that did not come by the volume's portals.
+        others: paths of the map that did not come by the volume's portals: left from an earlier export, or somebody else's.
         namespace: that the kernel itself made of several NVMe paths.
         file: for a volume that is no block device.
     """
@@ -48,7 +48,7 @@ class Found:
     sessions: tuple[Session, ...] = ()
     paths: tuple[FoundPath, ...] = ()
     multipath_map: Optional[MultipathMap] = None
-    map_has_others: bool = False
+    others: tuple[FoundPath, ...] = ()
     namespace: Optional[Namespace] = None
     file: Optional[str] = None
 
@@ -63,7 +63,7 @@ class Found:
     @property
     def own_map(self) -> Optional[MultipathMap]:
         """The map, where it is the volume's alone."""
-        return None if self.map_has_others else self.multipath_map
+        return None if self.others else self.multipath_map
 
     @property
     def wwids(self) -> set[str]:

@@ -175,7 +175,7 @@ def _map(found: Found, expected: Optional[Expected]) -> Iterator[Problem]:
                 DEGRADED,
                 f"/dev/{path.device} is a path of the volume and not in the map {over.alias}. See what multipathd says.",
             )
-    if expected and found.map_has_others:
+    if expected and found.others:
         yield (
             DEGRADED,
             f"The map {over.alias} also has paths that came by no portal of the connection. See what they are.",

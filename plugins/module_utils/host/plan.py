@@ -109,9 +109,11 @@ def check_identity(volume: Volume, record: Optional[Record], found: Found) -> No
         StorageError: C(data_loss), saying what was expected and found.
     """
     expected = volume.wwn or (record.wwn if record else None)
-    others = sorted(found.wwids - {expected}) if expected else sorted(found.wwids)[1:]
+    every_path = [*found.paths, *found.others]
+    wwids = found.wwids | {path.wwid for path in found.others if path.wwid}
+    others = sorted(wwids - {expected}) if expected else sorted(wwids)[1:]
     if others:
-        devices = [path.device for path in found.paths if path.wwid in others] or [str(found.device)]
+        devices = [path.device for path in every_path if path.wwid in others] or [str(found.device)]
         raise StorageError(
             "data_loss",
             f"The device found ({', '.join(devices)}) has the WWN {others[0]}, not the volume's "

@@ -52,7 +52,7 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
 def _left(removal: Removal, now: Sysfs) -> Optional[str]:
     """Whatever an engine did: the volume is gone only when it is seen to be."""
     found = removal.find(now)
-    return found.node if removal.whole and found.node and not found.map_has_others else None
+    return found.node if removal.whole and found.node and not found.others else None
 
 
 def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, MultipathMap, Session, Sysfs
 
 BY_ID = "/dev/disk/by-id/"
 
@@ -27,23 +27,26 @@ def found(view: Sysfs, disks: Iterable[Disk], wwn: Optional[str], sessions: Iter
     over = next(filter(None, (view.map_over(disk.name) for disk in by_name)), None)
     if over is None and wwn:
         over = view.map_of(wwn)
-    states = over.path_states if over else {}
+    names = {disk.name for disk in by_name}
+    elsewhere = [view.disk(name) for name in sorted(over.path_names.values()) if name not in names] if over else []
     return Found(
         sessions=tuple(sessions),
-        paths=tuple(
-            FoundPath(
-                disk.name,
-                disk.portal,
-                # What SCSI has given up is lost, whatever device-mapper still believes.
-                states.get(disk.number, disk.state) if disk.state == "running" else disk.state,
-                disk.wwid,
-                disk.size_bytes,
-                disk.number in states,
-            )
-            for disk in by_name
-        ),
+        paths=tuple(_path(disk, over) for disk in by_name),
         multipath_map=over,
-        map_has_others=bool(set(states) - {disk.number for disk in by_name}),
+        others=tuple(_path(disk, over) for disk in elsewhere if disk),
+    )
+
+
+def _path(disk: Disk, over: Optional[MultipathMap]) -> FoundPath:
+    states = over.path_states if over else {}
+    return FoundPath(
+        disk.name,
+        disk.portal,
+        # What SCSI has given up is lost, whatever device-mapper still believes.
+        states.get(disk.number, disk.state) if disk.state == "running" else disk.state,
+        disk.wwid,
+        disk.size_bytes,
+        disk.number in states,
     )
 
 
@@ -65,5 +68,6 @@ def attach_info(volume: Found) -> dict[str, Any]:
 
 
 def rescans(view: Sysfs, volume: Found) -> list[tuple[str, str]]:
-    """The kernel attributes to write so that every path tells its size anew."""
-    return [(view.attribute_path(f"block/{path.device}/device/rescan"), "1") for path in volume.running_paths]
+    """The kernel attributes to write so that every path, others in the map too, tells its size and its identity anew."""
+    running = [*volume.running_paths, *(path for path in volume.others if path.state == "running")]
+    return [(view.attribute_path(f"block/{path.device}/device/rescan"), "1") for path in running]

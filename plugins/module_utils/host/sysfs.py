@@ -77,6 +77,7 @@ class MultipathMap:
         size_bytes: as the kernel sees it now.
         read_only: whether the kernel refuses writes.
         path_states: for each path by number (C(8:0)) whether device-mapper uses it, C(running) or C(failed).
+        path_names: the kernel name of each path by number.
     """
 
     name: str
@@ -85,6 +86,7 @@ class MultipathMap:
     size_bytes: int
     read_only: bool
     path_states: dict[str, str]
+    path_names: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ class Sysfs:
                 found.append(disk)
         return sorted(found, key=lambda disk: disk.lun)
 
+    def disk(self, name: str) -> Optional[Disk]:
+        """A SCSI disk by its kernel name, wherever it came from; None where it is gone or none."""
+        return self._disk(self._sys / "block" / name, "")
+
     def _disk(self, block: Path, portal: str) -> Optional[Disk]:
         scsi = block / "device"
         lun = scsi.resolve().name.rpartition(":")[2]
@@ -198,7 +204,8 @@ class Sysfs:
         if not uuid.startswith(MPATH_UUID_PREFIX) or not size:
             return None
         alias = _text(block / "dm/name")
-        slaves = [_text(slave / "dev") for slave in _entries(block / "slaves")]
+        slaves = {_text(slave / "dev"): slave.name for slave in _entries(block / "slaves")}
+        slaves.pop("", None)  # one that is on its way out
         status = self._status_of_map(alias)
         return MultipathMap(
             name,
@@ -206,7 +213,8 @@ class Sysfs:
             uuid[len(MPATH_UUID_PREFIX) :],
             int(size) * SECTOR_BYTES,
             _text(block / "ro") == "1",
-            {number: status.get(number, "running") for number in slaves if number},
+            {number: status.get(number, "running") for number in slaves},
+            slaves,
         )
 
     def holders(self, name: str) -> list[str]:

@@ -399,7 +399,10 @@ def test_deadline_passes(
     assert 30 <= clock.now - started < 31
 
 
-def test_no_link_at_the_deadline(capture: Capture, clock: Clock, iscsiadm: Iscsiadm) -> None:
+def test_no_link_at_the_deadline(
+    capture: Capture, clock: Clock, iscsiadm: Iscsiadm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "write_attributes", lambda writes, deadline: None)
     tree = capture("single_path")
     tree.remove("/dev/disk")
     ended = begun_with(wanted(multipath=False), ())

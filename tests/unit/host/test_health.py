@@ -30,7 +30,12 @@ def session(portal: str = A, state: str = "LOGGED_IN") -> Session:
 
 
 def over(**changes: Any) -> MultipathMap:
-    return replace(MultipathMap("dm-0", "mpatha", WWN, SIZE, False, {"8:0": "running", "8:16": "running"}), **changes)
+    return replace(
+        MultipathMap(
+            "dm-0", "mpatha", WWN, SIZE, False, {"8:0": "running", "8:16": "running"}, {"8:0": "sda", "8:16": "sdb"}
+        ),
+        **changes,
+    )
 
 
 def two_paths(**changes: Any) -> Found:
@@ -62,7 +67,7 @@ SINGLE = Expected(wwn=WWN, size_bytes=SIZE)
     [
         (Actual(two_paths()), RECORDED),
         (Actual(two_paths()), None),
-        (Actual(two_paths(map_has_others=True)), None),
+        (Actual(two_paths(others=(path("sdc", ""),))), None),
         (Actual(one_path()), SINGLE),
         (Actual(one_path(wwid=None)), None),
         # A volume that has grown is well.
@@ -163,7 +168,7 @@ def test_well(actual: Actual, expected: Optional[Expected]) -> None:
             "degraded",
             ["/dev/sdb is a path of the volume and not in the map mpatha"],
         ),
-        (Actual(two_paths(map_has_others=True)), RECORDED, "degraded", ["came by no portal of the connection"]),
+        (Actual(two_paths(others=(path("sdc", ""),))), RECORDED, "degraded", ["came by no portal of the connection"]),
         (Actual(two_paths(), read_only=("dm-0",)), RECORDED, "degraded", ["/dev/dm-0 is read-only"]),
         (Actual(one_path(), read_only=("sda",)), None, "degraded", ["/dev/sda is read-only"]),
         # size

@@ -228,7 +228,7 @@ def test_volumes_of_a_shared_target_are_told_apart(
 def test_paths_by_other_portals_are_not_the_volumes(capture: Capture) -> None:
     found = export(PORTAL_A).find(capture("multipath").view, CAPTURE_WWN)
     assert [path.portal for path in found.paths] == [PORTAL_A]
-    assert found.map_has_others
+    assert [path.device for path in found.others] == ["sdb"]
     assert found.multipath_map
     assert found.own_map is None  # not to be removed with this portal
 

@@ -33,7 +33,15 @@ def test_multipath_by_two_paths(capture: Capture) -> None:
     assert over_a == Session(2, CAPTURE_TARGET, PORTAL_A, "LOGGED_IN", 1)
     assert view.disks(over_a) == [Disk("sda", "8:0", 0, PORTAL_A, "running", CAPTURE_WWN, CAPTURE_SIZE)]
     assert view.disks(over_b) == [Disk("sdb", "8:16", 0, PORTAL_B, "running", CAPTURE_WWN, CAPTURE_SIZE)]
-    both = MultipathMap("dm-0", "mpatha", CAPTURE_WWN, CAPTURE_SIZE, False, {"8:0": "running", "8:16": "running"})
+    both = MultipathMap(
+        "dm-0",
+        "mpatha",
+        CAPTURE_WWN,
+        CAPTURE_SIZE,
+        False,
+        {"8:0": "running", "8:16": "running"},
+        {"8:0": "sda", "8:16": "sdb"},
+    )
     assert view.map_over("sda") == view.map_over("sdb") == view.map_of(CAPTURE_WWN) == both
     assert view.holders("sda") == ["dm-0"]
     assert view.holders("dm-0") == []
@@ -61,7 +69,7 @@ def test_map_whose_paths_have_all_failed(capture: Capture) -> None:
 def test_map_that_has_lost_its_disks(capture: Capture) -> None:
     view = capture("map_without_paths").view
     assert [view.disks(session) for session in view.sessions()] == [[], []]
-    assert view.map_of(CAPTURE_WWN) == MultipathMap("dm-0", "mpatha", CAPTURE_WWN, CAPTURE_SIZE, False, {})
+    assert view.map_of(CAPTURE_WWN) == MultipathMap("dm-0", "mpatha", CAPTURE_WWN, CAPTURE_SIZE, False, {}, {})
 
 
 def test_paths_without_multipathd_are_under_no_map(capture: Capture) -> None:

@@ -18,7 +18,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.brickwork.storage.plugins.module_utils import waiting
-from ansible_collections.brickwork.storage.plugins.module_utils.host import attach, detach, open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attach, connecting, detach, open_iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.modules import volume_attach
@@ -340,8 +340,12 @@ def test_failed_repair_leaves_the_record_as_it_was(
     host.tree = capture("single_path")
     before: Record = record(kept_portals=["198.51.100.1:3260"])
     host.records.write(before)
+    asked_anew: list[tuple[str, str]] = []
+    monkeypatch.setattr(connecting, "write_attributes", lambda writes, deadline: asked_anew.extend(writes))
     monkeypatch.setattr(iscsi, "unreachable", lambda portals, deadline: {PORTAL_B: "no answer"})
     monkeypatch.setattr(open_iscsi, "database", lambda: tmp_path / "nodes")
     result = host.run(connections=[connection()], multipath=True, min_paths=2)
     assert result["error_code"] == "deadline_exceeded"
     assert host.records.all() == [before]
+    # The path that was there might be another volume's by now.
+    assert [path.rpartition("/sys/")[2] for path, _text in asked_anew] == ["block/sda/device/rescan"]

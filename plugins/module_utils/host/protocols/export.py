@@ -88,7 +88,7 @@ class Export(ABC):
         return False
 
     def rescans(self, view: Sysfs, found: Found) -> list[tuple[str, str]]:
-        """The kernel attributes to write, path and text, so that every path tells its size anew."""
+        """The kernel attributes to write, path and text, so that every path tells its size and identity anew."""
         return []
 
 
