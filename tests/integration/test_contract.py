@@ -259,17 +259,34 @@ class TestAllPathsAreDead:
         for network in ("a", "b"):
             lab.control("heal", "host1", network)
 
+    @pytest.mark.parametrize("without_paths", ["fail_if_no_path", "queue_if_no_path"])
     def test_a_detach_keeps_the_map_and_force_gives_it_up(
-        self, lab: Lab, volume: str, attached: dict[str, Any]
+        self, lab: Lab, volume: str, attached: dict[str, Any], without_paths: str
     ) -> None:
+        # A write that nobody waits for; where the map queues, it and all that flushes would wait for ever.
+        lab.ssh(
+            "host1",
+            f"dmsetup message {attached['path']} 0 {without_paths}\n"
+            f"nohup dd if=/dev/zero of={attached['path']} bs=64k count=1 seek=64 conv=notrunc > /dev/null 2>&1 &",
+        )
+        began = time.monotonic()
         refused = lab.module("host1", "volume_attach", volumes=[volume], state="absent", timeout=30)
-        # A path that multipathd has just tried again does not count as dead: then the flush does not end.
-        assert refused["error_code"] in ("unavailable", "deadline_exceeded"), refused
+        # Its own limit, and what starting it takes: not the minutes that the kernel tries for.
+        assert time.monotonic() - began < 90
+        # A path that multipathd has just tried again does not count as dead: then the flush does not end. Neither does the write
+        # while the map queues it.
+        codes = ("unavailable", "deadline_exceeded", "failed_precondition")[: 2 + (without_paths == "queue_if_no_path")]
+        assert refused["error_code"] in codes, refused
         assert attached["device"] in refused["msg"]
         assert attached["wwn"] in lab.ssh("host1", "cat /sys/block/dm-*/dm/uuid")
+        if refused["error_code"] == "failed_precondition":
+            assert "(dd)" in refused["msg"]
+            lab.ssh("host1", "pkill -9 -x dd; true")
         done = lab.detach("host1", volume, force=True, timeout=120)
         assert done["changed"]
-        assert "is lost" in " ".join(done["warnings"].split())
+        warned = " ".join(done["warnings"].split())
+        assert "is lost" in warned
+        assert "fail_if_no_path" in warned
         assert lab.leftovers("host1") == ""
         # No logout has reached the target, which must be told that this host is done with it.
         lab.disconnect("host1", volume, fenced=True)

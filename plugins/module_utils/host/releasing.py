@@ -81,11 +81,13 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         if not removal.whole or found.node is None:
             continue
         if removal.force and not found.running_paths:
+            gave_up = ""
             if found.multipath_map:
                 # Otherwise what is queued waits for a path for ever, and whoever flushes with it.
                 run(["dmsetup", "message", found.multipath_map.alias, "0", "fail_if_no_path"], deadline)
+                gave_up = f" The map {found.multipath_map.alias} was told to fail what it had queued (fail_if_no_path)."
             removal.warnings.append(
-                f"{removal.volume}: all paths of {found.node} were dead; what was not written to it before is lost."
+                f"{removal.volume}: all paths of {found.node} were dead; what was not written to it before is lost.{gave_up}"
             )
             continue
         flushing += [(removal, node) for node in found.nodes_to_flush]
