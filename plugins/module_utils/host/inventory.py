@@ -1,0 +1,206 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every volume that has come to this host, whoever attached it, and what came without one. It only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.host import scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session
+from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import NvmePath, RemotePort, Topology
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A volume on this host, known by what its device tells.
+
+    Args:
+        protocol: connection_info's driver_volume_type for it; None for a map over disks that came by none that we know.
+        found: the volume.
+        links: the paths to it that stay the same across reboots, the best first.
+    """
+
+    protocol: Optional[str]
+    found: Found
+    links: tuple[str, ...]
+
+    @property
+    def devices(self) -> set[str]:
+        """The kernel names of all that belongs to it."""
+        own = {path.device for path in self.found.paths}
+        return own | {self.found.device} if self.found.device else own
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What there is on a host.
+
+    Args:
+        volumes: that have at least one path.
+        sessions: all of iSCSI.
+        controllers: all of NVMe over a network.
+        remote_ports: all of Fibre Channel.
+        port_of: the Fibre Channel port by which a disk came, by the disk's kernel name.
+    """
+
+    volumes: tuple[Seen, ...]
+    sessions: tuple[Session, ...]
+    controllers: tuple[Session, ...]
+    remote_ports: tuple[RemotePort, ...]
+    port_of: dict[str, RemotePort]
+
+
+def survey(view: Topology) -> Inventory:
+    """What there is on a host."""
+    sessions, controllers, ports = view.sessions(), view.controllers(), view.remote_ports()
+    disks: list[tuple[Disk, Optional[Session]]] = []
+    port_of: dict[str, RemotePort] = {}
+    for session in sessions:
+        disks += [(disk, session) for disk in view.disks(session)]
+    for port in ports:
+        for disk in view.port_disks(port):
+            disks.append((disk, None))
+            port_of[disk.name] = port
+    known = {disk.name for disk, _session in disks}
+    for over in view.maps():
+        others = [view.scsi_disk(name) for name in view.members(over.name) if name not in known]
+        disks += [(disk, None) for disk in others if disk]
+    volumes = [_scsi(view, own, port_of) for own in _by_volume(view, disks)]
+    volumes += _nvme(view, controllers)
+    volumes += _rados(view)
+    return Inventory(tuple(volumes), tuple(sessions), tuple(controllers), tuple(ports), port_of)
+
+
+def unclaimed(view: Topology, inventory: Inventory, claimed: Iterable[Found]) -> list[dict[str, Optional[str]]]:
+    """What came to this host and belongs to no volume.
+
+    Args:
+        view: the host.
+        inventory: of it.
+        claimed: the volumes that this collection attached, with the sessions and the map that are theirs even without a LUN.
+
+    Returns:
+        C(kind), C(name), C(problem), a sentence, and C(portal), C(target) and C(wwn) where they apply.
+    """
+    volumes = [*claimed, *(seen.found for seen in inventory.volumes)]
+    ours = {(session.scsi_host is None, session.number) for found in volumes for session in found.sessions}
+    maps = {found.multipath_map.name for found in volumes if found.multipath_map}
+    left = []
+    for session in inventory.sessions:
+        if (False, session.number) not in ours:
+            problem = (
+                f"The iSCSI session with {session.target} by {session.portal} has no LUN ({session.state}). "
+                f"Where nobody needs it, end it: iscsiadm -m session -r {session.number} -u."
+            )
+            left.append(
+                _item(
+                    "iscsi_session", f"session{session.number}", problem, portal=session.portal, target=session.target
+                )
+            )
+    for controller in inventory.controllers:
+        if (True, controller.number) not in ours:
+            problem = (
+                f"The NVMe controller for {controller.target} by {controller.portal} has no namespace ({controller.state}). "
+                f"Where nobody needs it, disconnect it: nvme disconnect -d nvme{controller.number}."
+            )
+            left.append(
+                _item(
+                    "nvme_controller",
+                    f"nvme{controller.number}",
+                    problem,
+                    portal=controller.portal,
+                    target=controller.target,
+                )
+            )
+    with_disks = {port.name for port in inventory.port_of.values()}
+    for port in inventory.remote_ports:
+        if port.name not in with_disks:
+            problem = f"The Fibre Channel port {port.wwpn} shows this host no LUN ({port.state}). See what it exports to this host."
+            left.append(_item("fc_remote_port", port.name, problem, portal=port.wwpn))
+    for over in view.maps():
+        if over.name not in maps and not view.members(over.name):
+            problem = (
+                f"The multipath map {over.alias} of {over.wwid} has no path: what is written to it is lost or waits. "
+                f"Where nobody needs it, remove it: multipath -f {over.alias}."
+            )
+            left.append(_item("multipath_map", over.name, problem, wwn=over.wwid))
+    return left
+
+
+def _item(
+    kind: str,
+    name: str,
+    problem: str,
+    portal: Optional[str] = None,
+    target: Optional[str] = None,
+    wwn: Optional[str] = None,
+) -> dict[str, Optional[str]]:
+    return {"kind": kind, "name": name, "problem": problem, "portal": portal, "target": target, "wwn": wwn}
+
+
+def _by_volume(
+    view: Topology, disks: list[tuple[Disk, Optional[Session]]]
+) -> list[list[tuple[Disk, Optional[Session]]]]:
+    """The disks of each volume: those under one map, else those of one WWN, else each for itself."""
+    over = {disk.name: view.map_over(disk.name) for disk, _session in disks}
+    map_of_wwid = {found.wwid: found.name for found in over.values() if found}
+    groups: dict[str, list[tuple[Disk, Optional[Session]]]] = {}
+    for disk, session in disks:
+        found = over[disk.name]
+        # A path that the map has not taken up belongs to its volume all the same.
+        key = found.name if found else map_of_wwid.get(disk.wwid or "", disk.wwid or disk.name)
+        groups.setdefault(key, []).append((disk, session))
+    return list(groups.values())
+
+
+def _scsi(view: Topology, own: list[tuple[Disk, Optional[Session]]], port_of: dict[str, RemotePort]) -> Seen:
+    sessions = {session.number: session for _disk, session in own if session}
+    found = scsi.found(view, [disk for disk, _session in own], None, sessions.values())
+    by_fibre_channel = any(disk.name in port_of for disk, _session in own)
+    protocol = "iscsi" if sessions else "fibre_channel" if by_fibre_channel else None
+    return Seen(protocol, found, tuple(scsi.links(found.wwid, found.multipath_map is not None)))
+
+
+def _nvme(view: Topology, controllers: list[Session]) -> list[Seen]:
+    groups: dict[str, list[tuple[NvmePath, Session]]] = {}
+    for controller in controllers:
+        for path in view.nvme_paths(controller):
+            key = path.namespace.name if path.namespace else path.wwid or path.name
+            groups.setdefault(key, []).append((path, controller))
+    return [_nvme_volume(view, sorted(own, key=lambda pair: pair[0].name)) for own in groups.values()]
+
+
+def _nvme_volume(view: Topology, own: list[tuple[NvmePath, Session]]) -> Seen:
+    # multipathd takes such paths where the kernel does not put them together itself.
+    over = next((found for found in (view.map_over(path.name) for path, _controller in own) if found), None)
+    states = over.path_states if over else {}
+    paths = []
+    for path, controller in own:
+        number = view.number(path.name)
+        state = states.get(number, path.state) if path.state == "running" else path.state
+        paths.append(FoundPath(path.name, controller.portal, state, path.wwid, path.size_bytes, number in states))
+    namespace = own[0][0].namespace
+    found = Found(
+        sessions=tuple(controller for _path, controller in own),
+        paths=tuple(paths),
+        multipath_map=over,
+        namespace=namespace,
+    )
+    if over:
+        # multipathd calls a namespace by the same name, and a map's links are those of any map.
+        return Seen("nvmeof", found, tuple(scsi.links(over.wwid, multipath=True)))
+    links = (f"{scsi.BY_ID}nvme-{found.wwid}",) if found.wwid else ()
+    return Seen("nvmeof", found, links)
+
+
+def _rados(view: Topology) -> list[Seen]:
+    volumes = []
+    for image in view.images():
+        path = FoundPath(image.device, image.name, "running", None, image.size_bytes, False)
+        volumes.append(Seen("rbd", Found(paths=(path,)), (f"/dev/rbd/{image.name}",)))
+    return volumes
