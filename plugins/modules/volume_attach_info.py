@@ -289,7 +289,7 @@ attachments:
         kind:
           description:
             - V(volume) for the volume itself, V(partition), V(lvm) for a logical volume, V(luks) for an encrypted device that is
-              open, V(raid), V(loop), V(multipath), V(path) for a path used beside the map, and V(device) for anything else.
+              open and V(crypt) for one without LUKS, V(raid), V(loop), V(multipath), V(path) for a path used beside the map, and V(device) for anything else.
           type: str
           returned: always
           sample: lvm

@@ -80,7 +80,7 @@ def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, 
             outcomes.append(Outcome(name, _shape(view, stacks, inventory, volume, host)))
     result = batch_result("attachments", outcomes)
     del result["changed_volumes"]
-    result["unclaimed"] = unclaimed(view, inventory, [volume.found for volume in with_record])
+    result["unclaimed"] = unclaimed(view, inventory, stacks, [volume.found for volume in with_record])
     return result
 
 

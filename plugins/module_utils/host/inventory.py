@@ -11,6 +11,7 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host import scsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session
 from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import NvmePath, RemotePort, Topology
 
@@ -76,12 +77,13 @@ def survey(view: Topology) -> Inventory:
     return Inventory(tuple(volumes), tuple(sessions), tuple(controllers), tuple(ports), port_of)
 
 
-def unclaimed(view: Topology, inventory: Inventory, claimed: Iterable[Found]) -> list[dict[str, Optional[str]]]:
+def unclaimed(view: Topology, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]) -> list[dict[str, Optional[str]]]:
     """What came to this host and belongs to no volume.
 
     Args:
         view: the host.
         inventory: of it.
+        stacks: what stands on its devices.
         claimed: the volumes that this collection attached, with the sessions and the map that are theirs even without a LUN.
 
     Returns:
@@ -124,9 +126,11 @@ def unclaimed(view: Topology, inventory: Inventory, claimed: Iterable[Found]) ->
             left.append(_item("fc_remote_port", port.name, problem, portal=port.wwpn))
     for over in view.maps():
         if over.name not in maps and not view.members(over.name):
-            problem = (
-                f"The multipath map {over.alias} of {over.wwid} has no path: what is written to it is lost or waits. "
-                f"Where nobody needs it, remove it: multipath -f {over.alias}."
+            points = [point for layer in stacks.over(Found(multipath_map=over)) for point in layer.mount_points]
+            problem = f"The multipath map {over.alias} of {over.wwid} has no path: what is written to it is lost or waits. " + (
+                f"It is still mounted at {', '.join(points)}."
+                if points
+                else f"Where nobody needs it, remove it: multipath -f {over.alias}."
             )
             left.append(_item("multipath_map", over.name, problem, wwn=over.wwid))
     return left

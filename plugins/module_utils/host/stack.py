@@ -15,7 +15,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs impor
 from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Content, Mount, Topology
 
 # What the beginning of a device-mapper UUID says.
-KINDS = {"LVM-": "lvm", "CRYPT-": "luks", MPATH_UUID_PREFIX: "multipath"}
+KINDS = {"LVM-": "lvm", "CRYPT-LUKS": "luks", "CRYPT-": "crypt", MPATH_UUID_PREFIX: "multipath"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Layer:
     Args:
         device: its path, C(/dev/dm-2).
         kind: C(volume) for the volume itself, C(path) for one of its paths that is used beside it, C(partition), C(lvm), C(luks),
-            C(raid), C(loop), C(multipath), else C(device).
+            C(crypt), C(raid), C(loop), C(multipath), else C(device).
         name: for people: the alias of a map, C(group/volume) of LVM, the name of a mapping; None where the device has none.
         on: the paths of the devices that it stands on.
         size_bytes: as the kernel sees it; None for a file.

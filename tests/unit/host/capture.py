@@ -60,7 +60,8 @@ PATTERNS = (
     "/proc/1/ns/mnt",
     "/proc/1/mountinfo",
     "/proc/swaps",
-    "/run/udev/data/b*",
+    "/run/udev/data/b8:*",
+    "/run/udev/data/b25[0-9]:*",
     "/etc/iscsi/initiatorname.iscsi",
 )
 # Always there, never a volume.
