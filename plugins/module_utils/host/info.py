@@ -88,7 +88,7 @@ def _with_record(view: Topology, record: Record, inventory: Inventory) -> _Volum
     connection = recorded(record.connection)
     wwn = connection.volume.wwn or record.wwn
     found = connection.export.find(view, wwn)
-    if found.node is None and wwn:
+    if wwn and not found.paths:
         # It may have come by other portals than those of the connection.
         found = next((seen.found for seen in inventory.volumes if wwn in seen.found.wwids), found)
     wanted = Wanted(connection, record.multipath, 1, record.persistent)

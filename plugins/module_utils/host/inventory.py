@@ -77,7 +77,9 @@ def survey(view: Topology) -> Inventory:
     return Inventory(tuple(volumes), tuple(sessions), tuple(controllers), tuple(ports), port_of)
 
 
-def unclaimed(view: Topology, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]) -> list[dict[str, Optional[str]]]:
+def unclaimed(
+    view: Topology, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]
+) -> list[dict[str, Optional[str]]]:
     """What came to this host and belongs to no volume.
 
     Args:
@@ -127,10 +129,13 @@ def unclaimed(view: Topology, inventory: Inventory, stacks: Stacks, claimed: Ite
     for over in view.maps():
         if over.name not in maps and not view.members(over.name):
             points = [point for layer in stacks.over(Found(multipath_map=over)) for point in layer.mount_points]
-            problem = f"The multipath map {over.alias} of {over.wwid} has no path: what is written to it is lost or waits. " + (
-                f"It is still mounted at {', '.join(points)}."
-                if points
-                else f"Where nobody needs it, remove it: multipath -f {over.alias}."
+            problem = (
+                f"The multipath map {over.alias} of {over.wwid} has no path: what is written to it is lost or waits. "
+                + (
+                    f"It is still mounted at {', '.join(points)}."
+                    if points
+                    else f"Where nobody needs it, remove it: multipath -f {over.alias}."
+                )
             )
             left.append(_item("multipath_map", over.name, problem, wwn=over.wwid))
     return left
