@@ -264,6 +264,11 @@ class Topology(Sysfs):
                 found.setdefault(name, []).append(mount)
         return found
 
+    def mount_of(self, file: str) -> Optional[Mount]:
+        """The mounted file system that a file is on, without asking that file system; None where nothing is mounted there."""
+        around = [mount for mount in self.mounts() if file.startswith(mount.point.rstrip("/") + "/")]
+        return max(around, key=lambda mount: len(mount.point), default=None)
+
     def _devices_of_btrfs(self) -> dict[str, set[str]]:
         """For each device of a btrfs all the devices of it."""
         found = {}
