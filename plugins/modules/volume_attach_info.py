@@ -299,7 +299,7 @@ attachments:
           returned: always
           sample: data/log
         "on":
-          description: The devices that it stands on.
+          description: The devices that it stands on. Of a file, the source of the mount that it is in, such as a share on NFS.
           type: list
           elements: str
           returned: always

@@ -62,7 +62,9 @@ class Lab:
         options = ["--check", "--diff"] if check else []
         if python:
             options += ["-e", f"ansible_python_interpreter={python}"]
-        done = self.ansible(machine, "-m", f"brickwork.storage.{name}", "-a", json.dumps(arguments), *options)
+        if arguments:
+            options += ["-a", json.dumps(arguments)]
+        done = self.ansible(machine, "-m", f"brickwork.storage.{name}", *options)
         start = done.stdout.find(" => ")
         assert start >= 0, f"no result: {done.stdout}{done.stderr}"
         result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[start + 4 :].lstrip())[0]

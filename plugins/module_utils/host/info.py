@@ -19,6 +19,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.inventory i
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import Wanted, missing_portals
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
@@ -67,8 +68,8 @@ def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, 
         The module's result.
     """
     host = socket.gethostname()
-    known, inventory = records.all(), survey(view)
-    with_record = [_with_record(view, record, inventory) for record in known]
+    known, inventory, now = records.all(), survey(view), view.glance()
+    with_record = [_with_record(now, record, inventory) for record in known]
     devices = {name for volume in with_record for name in _devices(volume.found)}
     without_record = [_without_record(view, seen) for seen in inventory.volumes if not seen.devices & devices]
     stacks = Stacks(view)
@@ -84,11 +85,11 @@ def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, 
     return result
 
 
-def _with_record(view: Topology, record: Record, inventory: Inventory) -> _Volume:
+def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
     connection = recorded(record.connection)
     wwn = connection.volume.wwn or record.wwn
     found = connection.export.find(view, wwn)
-    if found.node is None and wwn:
+    if wwn and not found.paths:
         # It may have come by other portals than those of the connection.
         found = next((seen.found for seen in inventory.volumes if wwn in seen.found.wwids), found)
     wanted = Wanted(connection, record.multipath, 1, record.persistent)

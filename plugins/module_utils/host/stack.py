@@ -27,7 +27,7 @@ class Layer:
         kind: C(volume) for the volume itself, C(path) for one of its paths that is used beside it, C(partition), C(lvm), C(luks),
             C(crypt), C(raid), C(loop), C(multipath), else C(device).
         name: for people: the alias of a map, C(group/volume) of LVM, the name of a mapping; None where the device has none.
-        on: the paths of the devices that it stands on.
+        on: the paths of the devices that it stands on; for a file the source of the mount that it is in.
         size_bytes: as the kernel sees it; None for a file.
         suspended: whether device-mapper holds back what is written to it.
         content: what udev has found on it.
@@ -94,7 +94,8 @@ class Stacks:
         Its paths follow where something uses them beside it.
         """
         if found.file:
-            layers = [Layer(found.file, "volume", None, (), None)]
+            mount = self._view.mount_of(found.file)
+            layers = [Layer(found.file, "volume", None, (mount.source,) if mount else (), None)]
             for name in self._view.loops_over(found.file):
                 layers += self._from(name, "loop", (found.file,), set())
             return layers

@@ -233,7 +233,7 @@ class Topology(Sysfs):
         blocks = self._sys / "class/block"
         return [name for name in self._names("loop") if text(blocks / name / "loop/backing_file") == file]
 
-    def mounts(self) -> list[Mount]:
+    def mounted(self) -> list[Mount]:
         """Every mounted file system, in any mount namespace, by mount point."""
         found: set[Mount] = set()
         seen: set[str] = set()
@@ -252,7 +252,7 @@ class Topology(Sysfs):
         shared = self._devices_of_btrfs()
         numbers = {self.number(entry.name): entry.name for entry in entries(self._sys / "class/block")}
         found: dict[str, list[Mount]] = {}
-        for mount in self.mounts():
+        for mount in self.mounted():
             if not mount.number.startswith(f"{ANONYMOUS_MAJOR}:"):
                 names = {numbers.get(mount.number, "")}
             elif mount.source.startswith("/dev/"):
@@ -263,6 +263,11 @@ class Topology(Sysfs):
             for name in names - {""}:
                 found.setdefault(name, []).append(mount)
         return found
+
+    def mount_of(self, file: str) -> Optional[Mount]:
+        """The mounted file system that a file is on, without asking that file system; None where nothing is mounted there."""
+        around = [mount for mount in self.mounted() if file.startswith(mount.point.rstrip("/") + "/")]
+        return max(around, key=lambda mount: len(mount.point), default=None)
 
     def _devices_of_btrfs(self) -> dict[str, set[str]]:
         """For each device of a btrfs all the devices of it."""

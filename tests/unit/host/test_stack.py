@@ -112,9 +112,16 @@ def test_file(capture: Capture) -> None:
     tree.put("/sys/devices/virtual/block/loop7/loop/backing_file", "/srv/nfs/volume\n")
     tree.put("/sys/devices/virtual/block/loop7/size", "2048\n")
     tree.put("/sys/class/block/loop7", {"link": "../../devices/virtual/block/loop7"})
+    # The file's mount is the innermost one, and not one that merely begins alike.
+    mounts = [
+        "0:1 / / rw - ext4 /dev/root rw",
+        "0:2 / /srv/nfs rw - nfs4 192.0.2.9:/volumes rw",
+        "0:3 / /srv/nf rw - nfs4 x:/ rw",
+    ]
+    tree.put("/proc/1/mountinfo", "".join(f"1 0 {mount}\n" for mount in mounts))
     layers = Stacks(tree.topology).over(Found(file="/srv/nfs/volume"))
     assert [(layer.device, layer.kind, layer.on, layer.size_bytes) for layer in layers] == [
-        ("/srv/nfs/volume", "volume", (), None),
+        ("/srv/nfs/volume", "volume", ("192.0.2.9:/volumes",), None),
         ("/dev/loop7", "loop", ("/srv/nfs/volume",), MIB),
     ]
 

@@ -172,6 +172,8 @@ def test_recorded_volume_that_came_by_other_portals_is_the_same(host: Host, capt
     host.records.write(record(connection=parsed(connection_info=info).without_secrets()))
     (seen,) = host.look()
     assert (seen["volume"], seen["device"]) == (volume(), "/dev/dm-0")
+    assert [path["device"] for path in seen["paths"]] == ["/dev/sda", "/dev/sdb"]
+    assert not any("has lost all its paths" in problem for problem in seen["health"]["problems"])
 
 
 def test_recorded_volume_that_is_gone(host: Host) -> None:
@@ -257,6 +259,13 @@ def test_what_nobody_claims(host: Host, capture: Capture) -> None:
     assert "iscsiadm -m session -r 2 -u" in session_2["problem"]
     assert (left["kind"], left["name"], left["wwn"]) == ("multipath_map", "dm-0", CAPTURE_WWN)
     assert "multipath -f mpatha" in left["problem"]
+
+
+def test_map_over_devices_that_are_no_disks_is_left_alone(host: Host) -> None:
+    assert host.tree
+    made_up.block(host.tree, "/sys/devices/pci0000:00/nvme/nvme0/nvme0n1", "259:0")
+    made_up.multipath_map(host.tree, made_up.NVME_WWID, "nvme0n1")
+    assert host.run()["unclaimed"] == []
 
 
 def test_map_without_paths_that_is_mounted_is_not_to_be_removed(host: Host, capture: Capture) -> None:
