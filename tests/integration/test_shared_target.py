@@ -75,7 +75,7 @@ class Shared:
             "target_luns": [lun] * 2,
         }
         # LIO makes the WWN of the serial number's digits.
-        wwn = f"360014050000000{lun}aaaabbbbccccdddd"[:33]
+        wwn = f"360014050000000{lun}aaaabbbbccccddddd"
         return {
             "volume": {"name": f"shared-{lun}", "id": f"shared-{lun}", "size_bytes": None, "backend": None, "wwn": wwn},
             "host": HOST,

@@ -23,7 +23,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.removal imp
     wait_until_gone,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import may_pass
+from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import may_pass, users
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 # For programs that only look at a new device.
@@ -42,6 +42,7 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     engines = by_engine(removals, view, deadline)
     for engine, its in engines:
         engine.settle(its)
+    _give_up(remaining(removals), view, deadline)
     _check(remaining(removals), view, deadline)
     _flush(remaining(removals), view, deadline)
     for engine, its in engines:
@@ -53,6 +54,28 @@ def _left(removal: Removal, now: Sysfs) -> Optional[str]:
     """Whatever an engine did: the volume is gone only when it is seen to be."""
     found = removal.find(now)
     return found.node if removal.whole and found.node and not found.others else None
+
+
+def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
+    """With force, have dead maps fail what they queue.
+
+    This comes before anything is asked: a program that hangs in a write to such a map uses it, and cannot even be killed before.
+    What is mounted or stacked on it is not touched; that is refused in the next step.
+    """
+    now = view.glance()
+    for removal in removals:
+        found = removal.find(now)
+        dead = removal.whole and found.node and not found.running_paths
+        if not (dead and removal.force and may_pass(users(now, found))):
+            continue
+        gave_up = ""
+        if found.multipath_map:
+            alias = found.multipath_map.alias
+            run(["dmsetup", "message", alias, "0", "fail_if_no_path"], deadline)
+            gave_up = f" The map {alias} was told to fail what it had queued (fail_if_no_path)."
+        removal.warnings.append(
+            f"{removal.volume}: all paths of {found.node} were dead; what was not written to it before is lost.{gave_up}"
+        )
 
 
 def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
@@ -81,14 +104,6 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         if not removal.whole or found.node is None:
             continue
         if removal.force and not found.running_paths:
-            gave_up = ""
-            if found.multipath_map:
-                # Otherwise what is queued waits for a path for ever, and whoever flushes with it.
-                run(["dmsetup", "message", found.multipath_map.alias, "0", "fail_if_no_path"], deadline)
-                gave_up = f" The map {found.multipath_map.alias} was told to fail what it had queued (fail_if_no_path)."
-            removal.warnings.append(
-                f"{removal.volume}: all paths of {found.node} were dead; what was not written to it before is lost.{gave_up}"
-            )
             continue
         flushing += [(removal, node) for node in found.nodes_to_flush]
     if any(removal.force for removal in removals):
