@@ -15,6 +15,7 @@ from . import hypervisor, plan
 from .errors import LabError
 from .lab import Lab
 from .say import say
+from .settings import Wanted
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(lab: Lab, options: argparse.Namespace) -> int:
     commands: dict[str, Callable[[], int | None]] = {
-        "up": lambda: lab.up(options.hosts, options.hypervisor, sorted(options.needs)),
+        "up": lambda: lab.up(_wanted(options)),
         "down": lab.down,
         "status": lambda: _status(lab),
         "ssh": lambda: lab.ssh(options.host, options.remote),
@@ -43,6 +44,12 @@ def _run(lab: Lab, options: argparse.Namespace) -> int:
         "log": lambda: _log(lab, options.host),
     }
     return commands[options.command]() or 0
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    if options.debian12 > options.hosts:
+        raise LabError(f"{options.debian12} of {options.hosts} hosts cannot run Debian 12; ask for more --hosts")
+    return Wanted(options.hosts, options.debian12, options.hypervisor, options.needs, options.replace)
 
 
 def _log(lab: Lab, host: str) -> None:
@@ -64,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start the lab, or what is missing of it")
     up.add_argument("--hosts", type=_hosts, default=2, help="how many hosts beside the controller (default: 2)")
     up.add_argument(
+        "--debian12",
+        type=_some,
+        default=0,
+        metavar="N",
+        help="how many of them run Debian 12, the last ones (default: 0)",
+    )
+    up.add_argument(
         "--hypervisor",
         type=_hypervisor,
         metavar="{" + ",".join(hypervisor.CHOICES) + "}",
@@ -76,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         default=frozenset(),
         metavar="NEED[,NEED]",
         help=f"what the machines must be able to do beyond iSCSI: {', '.join(hypervisor.NEEDS)}",
+    )
+    up.add_argument(
+        "--replace",
+        action="store_true",
+        help="take a lab down that is up if a new one would have another hypervisor or newer images",
     )
     commands.add_parser("down", help="end the lab and remove all that it left")
     commands.add_parser("status", help="show the machines; exit 1 if one of them is off")
@@ -99,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("cut", "heal"):
             command.add_argument("network", metavar="NETWORK", choices=plan.STORAGE_NETWORKS)
     return parser
+
+
+def _some(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"a number of hosts, not {number}")
+    return number
 
 
 def _hosts(text: str) -> int:

@@ -17,7 +17,7 @@ from .image import Image, Kernel
 AUTO, KVM, UML, QEMU = "auto", "kvm", "uml", "qemu"
 CHOICES = (AUTO, KVM, UML, QEMU)
 
-# What a scenario may ask for that not every hypervisor's kernel has.
+# What a scenario may ask for that User-Mode Linux's kernel does not have.
 NVME, FIBRE_CHANNEL = "nvme", "fc"
 NEEDS = (NVME, FIBRE_CHANNEL)
 
@@ -35,7 +35,6 @@ class Boot:
     disk: Path  # its own copy-on-write file, made at its first start
     seed: Path
     sockets: Path
-    needs: Collection[str]
 
 
 class Hypervisor(Protocol):
@@ -61,8 +60,13 @@ def choose(asked: str, needs: Collection[str], kvm_works: Callable[[], bool]) ->
         if kvm_works():
             return KVM
         return QEMU if needs else UML
-    if asked == UML and needs:
-        raise LabError(f"User-Mode Linux has no {' and no '.join(sorted(needs))}; choose qemu, kvm or auto")
+    if asked == UML and (missing := lacks(UML, needs)):
+        raise LabError(f"User-Mode Linux has no {missing}; choose qemu, kvm or auto")
     if asked == KVM and not kvm_works():
         raise LabError("KVM does not boot a guest within 5 s on this computer; choose uml, qemu or auto")
     return asked
+
+
+def lacks(name: str, needs: Collection[str]) -> str:
+    """What a hypervisor does not have of what is needed, in words; nothing where it has all."""
+    return " and no ".join(sorted(needs)) if name == UML else ""

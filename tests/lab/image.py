@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The root file system of all machines: built once from Debian's packages, kept in a cache outside the repository.
+"""The machines' root file systems: built once from Debian's packages, kept in a cache outside the repository.
 
 An image is a directory of the cache, named by a hash of all it was made from. It is made under another name and
 renamed when it is complete, and never changed afterwards: machines write to copy-on-write files of their own.
@@ -19,16 +19,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .commands import run
 from .errors import LabError
 from .say import say, timed
+from .system import System, lines
 
-SUITE = "trixie"
 SIZE = "24G"  # sparse: what a machine may write at most, the controller's volume group included
 KEEP = 2  # images that nobody uses and that stay, for who changes between two branches
 
 _HERE = Path(__file__).resolve().parent
 _OVERLAY = _HERE / "rootfs"
-_PACKAGES = _HERE / "rootfs-packages.txt"
+# What builds an image, and so decides what is in it.
+_RECIPE = tuple(_HERE / name for name in ("image.py", "system.py", "environment.py"))
 
 # Files that nobody reads in the lab: a third of what a package brings.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
@@ -44,6 +46,7 @@ _MASKED_UNITS = (
     "fstrim.timer",
     "getty@tty1.service",
     "ldconfig.service",
+    "logrotate.timer",
     "nvmefc-boot-connections.service",
     "modprobe@drm.service",
     "proc-sys-fs-binfmt_misc.automount",
@@ -66,8 +69,21 @@ _OF_ONE_MACHINE = (
     "etc/nvme/hostnqn",
     "etc/nvme/hostid",
 )
-# Started on the controller alone, by its seed.
-_DISABLED_UNITS = ("rtslib-fb-targetctl.service",)
+# Installed for those who start them: the controller's seed, or a test.
+_DISABLED_UNITS = (
+    "ceph-crash.service",
+    "ceph-mon.target",
+    "ceph-osd.target",
+    "ceph.target",
+    "nfs-blkmap.service",
+    "nfs-client.target",
+    "nfs-server.service",
+    "rbdmap.service",
+    "rpcbind.service",
+    "rpcbind.socket",
+    "rtslib-fb-targetctl.service",
+    "smartmontools.service",
+)
 _ENABLED_UNITS = ("systemd-networkd.service", "systemd-networkd-wait-online.service", "iscsid.service")
 
 
@@ -99,42 +115,45 @@ def cache_directory() -> Path:
     return Path(base) / "brickwork-lab"
 
 
-def packages() -> list[str]:
-    return [line for line in _PACKAGES.read_text().split("\n") if line and not line.startswith("#")]
-
-
-def key(kernel: Kernel, overlay: Path = _OVERLAY) -> str:
-    """A hash of everything that decides what is in the image; this file is the recipe."""
+def key(system: System, kernel: Kernel, overlay: Path = _OVERLAY) -> str:
+    """The kind of image, and a hash of everything that decides what is in it."""
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:
         digest.update("\0".join(map(str, parts)).encode() + b"\0\0")
 
-    add("recipe", hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
-    add("packages", *packages())
+    for path in _RECIPE:
+        add("recipe", hashlib.sha256(path.read_bytes()).hexdigest())
+    add("system", system.name, system.suite, "packages", *system.packages)
+    for environment in system.environments:
+        add("environment", environment.path, *lines(environment.requirements))
     add("kernel", kernel.name, *kernel.identity, "packages", *kernel.packages)
     for path in sorted(overlay.rglob("*")):
         if path.is_file():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
             add("file", path.relative_to(overlay), bool(path.stat().st_mode & 0o100), content)
-    return f"{kernel.name}-{digest.hexdigest()[:16]}"
+    return f"{_kind(system, kernel)}-{digest.hexdigest()[:16]}"
 
 
-def get(kernel: Kernel) -> Image:
-    """The image for this kernel, built now if it is not in the cache."""
+def _kind(system: System, kernel: Kernel) -> str:
+    return f"{system.name}-{kernel.name}"
+
+
+def get(system: System, kernel: Kernel) -> Image:
+    """The image of this system and kernel, built now if it is not in the cache."""
     cache = cache_directory()
-    name = key(kernel)
+    kind, name = _kind(system, kernel), key(system, kernel)
     image = Image(cache / name)
-    with _locked(cache / f"{kernel.name}.lock"):
+    with _locked(cache / f"{kind}.lock"):
         if not image.directory.exists():
-            for leftover in cache.glob(f"building-{kernel.name}-*"):
+            for leftover in cache.glob(f"building-{kind}-*"):
                 shutil.rmtree(leftover)
             building = cache / f"building-{name}"
-            with timed(f"building the machines' image {image.directory} (about 2 minutes, once)"):
-                _build(Image(building), kernel)
+            with timed(f"building the machines' image {image.directory} (some minutes, once)"):
+                _build(Image(building), system, kernel)
             building.rename(image.directory)
         os.utime(image.directory)
-        _prune(cache.glob(f"{kernel.name}-*"), image)
+        _prune(cache.glob(f"{kind}-*"), image)
     return image
 
 
@@ -178,13 +197,15 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(image: Image, kernel: Kernel) -> None:
+def _build(image: Image, system: System, kernel: Kernel) -> None:
     root = image.directory / "root"
     image.directory.mkdir()
     apt = image.directory / "apt.conf"
     apt.write_text(_apt_settings())
-    _bootstrap(root, apt, [*packages(), *kernel.packages])
+    _bootstrap(root, apt, system.suite, [*system.packages, *kernel.packages])
     apt.unlink()
+    for environment in system.environments:
+        environment.make(root)
     kernel.add(root, image)
     shutil.copytree(_OVERLAY, root, symlinks=True, dirs_exist_ok=True)
     _settle(root)
@@ -194,12 +215,12 @@ def _build(image: Image, kernel: Kernel) -> None:
     shutil.rmtree(root)
 
 
-def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
+def _bootstrap(root: Path, apt: Path, suite: str, wanted: list[str]) -> None:
     log = root.parent / "build.log"
     # Nobody mourns a half-written image, so dpkg need not wait for the disk.
     options = ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT)]
     command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--components=main",
-               f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", SUITE, str(root), _mirror()]  # fmt: skip
+               f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", suite, str(root), _mirror()]  # fmt: skip
     # In a process namespace that ends with this process, so that a crash leaves no mmdebstrap behind.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
     with log.open("w") as output:
@@ -208,11 +229,12 @@ def _bootstrap(root: Path, apt: Path, wanted: list[str]) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env={**os.environ, "INITRD": "No"},  # an initramfs of Debian's, which nobody boots, takes a minute to make
             check=False,
         )
     if done.returncode:
         last = "\n".join(log.read_text().splitlines()[-15:])
-        raise LabError(f"mmdebstrap could not build Debian {SUITE}; its last lines:\n{last}")
+        raise LabError(f"mmdebstrap could not build Debian {suite}; its last lines:\n{last}")
 
 
 def _mirror() -> str:
@@ -236,30 +258,19 @@ def _settle(root: Path) -> None:
     """Turn a freshly installed Debian into what each machine starts from."""
     systemctl = ("chroot", root, "systemctl", "--root=/")  # its own: not every computer has one
     run(*systemctl, "mask", "--quiet", *_MASKED_UNITS)
-    run(*systemctl, "disable", "--quiet", *_DISABLED_UNITS)
+    units = [unit for unit in _DISABLED_UNITS if (root / "usr/lib/systemd/system" / unit).exists()]
+    run(*systemctl, "disable", "--quiet", *units)
     run(*systemctl, "enable", "--quiet", *_ENABLED_UNITS)
     for path in _OF_ONE_MACHINE:
         (root / path).unlink(missing_ok=True)
     # Only comments, and enough to have a service look for NVMe controllers at each boot.
-    (root / "etc/nvme/discovery.conf").unlink()
+    (root / "etc/nvme/discovery.conf").unlink(missing_ok=True)
     # LIO keeps its state in these, and complains about a first start without them.
     for path in ("etc/target", "etc/rtslib-fb-target"):
-        (root / path).mkdir()
+        (root / path).mkdir(exist_ok=True)
     (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink()
     for host_key in root.glob("etc/ssh/ssh_host_*"):
         host_key.unlink()
     # systemd sees that nothing in /usr changed since, and leaves its updates at boot alone.
     for path in ("etc/.updated", "var/.updated"):
         (root / path).touch()
-
-
-def run(*command: str | Path) -> str:
-    """A command's output; an error if it fails."""
-    if not shutil.which(command[0]):
-        raise LabError(f"{command[0]} is missing: install the packages of tests/lab/debian-packages.txt")
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-    if done.returncode:
-        raise LabError(f"`{' '.join(map(str, command))}` failed: {done.stderr.strip()}")
-    return done.stdout

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shlex
 import shutil
@@ -15,15 +14,17 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import image, inventory, plan, processes, qemu, seed
+from . import image, inventory, plan, processes, qemu, seed, settings
 from .errors import LabError
-from .hypervisor import AUTO, Boot, Hypervisor, choose
+from .files import write
+from .hypervisor import Boot, Hypervisor, choose
 from .network import Network
 from .say import say, timed
+from .settings import Settings, Wanted
+from .system import DEBIAN13, SYSTEMS
 from .uml import Uml
 
 RUN = Path("/run/brickwork-lab")
@@ -39,16 +40,6 @@ _SECONDS_TO_POWER_OFF = 90
 _LINES_OF_LOG = 15
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What was decided when the lab was made, kept while it exists."""
-
-    hypervisor: str
-    hosts: int
-    needs: list[str]
-    image: str
-
-
 class Lab:
     def __init__(self, checkout: Path) -> None:
         self.checkout = checkout
@@ -57,14 +48,15 @@ class Lab:
         # Sockets and links to the rest: these paths are short and plain, where a checkout's may be neither.
         self.run = RUN / self.id
         self.network = Network(plan.namespace(self.id))
+        self._file = self.state / "lab.json"
 
     # What the commands do
 
-    def up(self, hosts: int, hypervisor: str, needs: Sequence[str]) -> None:
+    def up(self, wanted: Wanted) -> None:
         with self._locked():
             remove_abandoned()
-            settings = self._settings(hosts, hypervisor, needs)
-            machines = plan.machines(settings.hosts)
+            made = self._settings(wanted)
+            machines = plan.machines(made.hosts)
             self.run.mkdir(parents=True, exist_ok=True)
             self._link("checkout", self.checkout)
             self.network.create(machines)
@@ -75,10 +67,10 @@ class Lab:
             if not awaited:
                 say(f"up already: {', '.join(machine.name for machine in machines)}")
             else:
-                with timed(f"starting {', '.join(machine.name for machine in awaited)} ({settings.hypervisor})"):
+                with timed(f"starting {', '.join(machine.name for machine in awaited)} ({made.hypervisor})"):
                     for machine in off:
-                        self._start(machine, settings)
-                    self._wait(awaited, settings)
+                        self._start(machine, made)
+                    self._wait(awaited, made)
             self._write_for_ansible(machines)
 
     def down(self) -> None:
@@ -89,11 +81,11 @@ class Lab:
 
     def reboot(self, name: str) -> None:
         with self._locked():
-            settings, machine = self._known(), self.machine(name)
+            made, machine = self._known(), self.machine(name)
             with timed(f"rebooting {name}"):
                 self._power_off(machine)
-                self._start(machine, settings)
-                self._wait([machine], settings)
+                self._start(machine, made)
+                self._wait([machine], made)
 
     def kill(self, name: str) -> None:
         with self._locked():
@@ -149,47 +141,55 @@ class Lab:
 
     # Deciding what the lab is made of
 
-    def _settings(self, hosts: int, hypervisor: str, needs: Sequence[str]) -> Settings:
+    def _settings(self, wanted: Wanted) -> Settings:
         """Those of the lab that is there, with more hosts if asked for; else new ones on a clean ground."""
-        found = self._found()
-        if found is not None:
-            alive = any(self._is_running(machine) for machine in plan.machines(found.hosts))
-            current = Path(found.image).name == image.key(_HYPERVISORS[found.hypervisor].kernel())
-            fits = hypervisor in (AUTO, found.hypervisor) and set(needs) <= set(found.needs)
-            if alive and not fits:
-                has = f", with {', '.join(found.needs)}" if found.needs else ""
-                raise LabError(f"a lab is up already, under {found.hypervisor}{has}; take it `down` first")
-            if alive and not current:
-                say("the machines run on an older image; `down` and `up` make new ones")
-            if alive or (current and fits and Path(found.image).exists()):
-                settings = replace(found, hosts=max(hosts, found.hosts))
-                self._save(settings)
-                return settings
-        dismantle(self.id)
-        self._clear()
-        name = choose(hypervisor, needs, _kvm_works)
-        new = image.get(_HYPERVISORS[name].kernel())
-        image.use(new, self.id, self.state)
-        settings = Settings(name, hosts, list(needs), str(new.directory))
-        self._save(settings)
-        return settings
+        found = self._reusable(wanted)
+        if found is None:
+            dismantle(self.id)
+            self._clear()
+            found = Settings(choose(wanted.hypervisor, wanted.needs, _kvm_works), hosts=[], images={})
+        hosts = plan.systems(found.hosts, wanted.hosts, wanted.debian12)
+        if len(hosts) > plan.MAXIMUM_HOSTS:
+            raise LabError(f"a lab has {plan.MAXIMUM_HOSTS} hosts at most, and this one would have {len(hosts)}")
+        images = dict(found.images)
+        for machine in plan.machines(hosts):
+            if machine.system not in images:
+                new = image.get(SYSTEMS[machine.system], _HYPERVISORS[found.hypervisor].kernel())
+                image.use(new, self.id, self.state)
+                images[machine.system] = str(new.directory)
+        made = Settings(found.hypervisor, hosts, images)
+        made.write(self._file)
+        return made
 
-    def _found(self) -> Settings | None:
+    def _reusable(self, wanted: Wanted) -> Settings | None:
         try:
-            return Settings(**json.loads((self.state / "lab.json").read_text()))
-        except FileNotFoundError:
+            found = settings.read(self._file)
+        except LabError:
+            if not wanted.replace:
+                raise
+            found = None
+        if found is None:
             return None
-        except (TypeError, ValueError) as error:
-            raise LabError("the lab was made by another version of this program; take it `down` first") from error
+        kernel = _HYPERVISORS[found.hypervisor].kernel()
+        good = settings.serves(
+            found,
+            wanted,
+            alive=any(self._is_running(machine) for machine in plan.machines(found.hosts)),
+            current=all(
+                Path(path).exists() and Path(path).name == image.key(SYSTEMS[system], kernel)
+                for system, path in found.images.items()
+            ),
+            new=lambda: choose(wanted.hypervisor, wanted.needs, _kvm_works),
+        )
+        if not good:
+            say(f"the lab that was here, under {found.hypervisor}, is replaced")
+        return found if good else None
 
     def _known(self) -> Settings:
-        found = self._found()
+        found = settings.read(self._file)
         if found is None or not self.network.exists():
             raise LabError("the lab is down; start it with `up`")
         return found
-
-    def _save(self, settings: Settings) -> None:
-        write(self.state / "lab.json", json.dumps(asdict(settings)) + "\n")
 
     def _clear(self) -> None:
         """Forget the lab; what somebody else keeps in its directory stays, and so do the consoles, for a late look."""
@@ -209,21 +209,20 @@ class Lab:
         """Exists once the machine has answered: from then on its disk is worth keeping."""
         return self.state / f"{machine.name}.ready"
 
-    def _start(self, machine: plan.Machine, settings: Settings) -> None:
-        hypervisor = _HYPERVISORS[settings.hypervisor]
+    def _start(self, machine: plan.Machine, made: Settings) -> None:
+        hypervisor = _HYPERVISORS[made.hypervisor]
         log = self.state / f"{machine.name}.log"
         # By these links, as a blank or a comma in a path would end it for UML's and QEMU's arguments.
-        self._link("image", Path(settings.image))
+        self._link(machine.system, Path(made.images[machine.system]))
         state = self.run / "checkout" / self.state.name
         boot = Boot(
             machine=machine,
             mark=self._mark(machine),
             memory=MEMORY,
-            image=image.Image(self.run / "image"),
+            image=image.Image(self.run / machine.system),
             disk=state / f"{machine.name}.disk",
             seed=state / f"{machine.name}.seed",
             sockets=self.run,
-            needs=settings.needs,
         )
         processes.stop(self.network, boot.mark)
         if not self._ready(machine).exists():
@@ -233,8 +232,8 @@ class Lab:
             hypervisor.make_disk(boot)
         processes.start(self.network, hypervisor.command(boot), log, hypervisor.environment(boot))
 
-    def _wait(self, machines: Sequence[plan.Machine], settings: Settings) -> None:
-        seconds = _HYPERVISORS[settings.hypervisor].seconds_to_boot
+    def _wait(self, machines: Sequence[plan.Machine], made: Settings) -> None:
+        seconds = _HYPERVISORS[made.hypervisor].seconds_to_boot
         with ThreadPoolExecutor(len(machines)) as pool:
             list(pool.map(lambda machine: self._wait_for(machine, seconds), machines))
 
@@ -341,7 +340,7 @@ def _kvm_works() -> bool:
     if not os.path.exists("/dev/kvm") or not shutil.which(qemu.PROGRAM):
         return False
     say("trying KVM …")
-    works = qemu.kvm_runs_code() and qemu.kvm_boots(image.get(qemu.ACCELERATED.kernel()))
+    works = qemu.kvm_runs_code() and qemu.kvm_boots(image.get(DEBIAN13, qemu.ACCELERATED.kernel()))
     say(f"trying KVM: it {'works' if works else 'boots nothing within 5 s'}")
     return works
 
@@ -366,11 +365,3 @@ def remove_abandoned() -> None:
 def remote_command(command: Sequence[str]) -> list[str]:
     """For ssh: one argument is the machine's shell's to interpret, several arrive as they are."""
     return list(command) if len(command) < 2 else [shlex.join(command)]
-
-
-def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file at once, so that nobody reads half of it."""
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(text)
-    temporary.chmod(mode)
-    temporary.rename(path)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ STORAGE_NETWORKS = ("a", "b")
 NETWORKS = (MANAGEMENT, *STORAGE_NETWORKS)
 CONTROLLER = "controller"
 MAXIMUM_HOSTS = 40
+
+# What a machine runs; `system.py` says what that is. The controller runs the newer one.
+DEBIAN13, DEBIAN12 = "debian13", "debian12"
 
 # A network's number is the third byte of its addresses. All labs use the same ones, each in a namespace of its own.
 _SUBNET = "10.77.{network}.{machine}"
@@ -34,6 +38,7 @@ class Interface:
 @dataclass(frozen=True)
 class Machine:
     name: str
+    system: str
     interfaces: tuple[Interface, ...]
 
     @property
@@ -67,17 +72,28 @@ def gateway() -> str:
     return _SUBNET.format(network=0, machine=1)
 
 
-def machines(hosts: int) -> tuple[Machine, ...]:
-    """The controller and `hosts` hosts, in the order of their addresses."""
-    if not 1 <= hosts <= MAXIMUM_HOSTS:
-        raise ValueError(f"a lab has 1 to {MAXIMUM_HOSTS} hosts, not {hosts}")
-    names = [CONTROLLER, *(f"host{number}" for number in range(1, hosts + 1))]
-    return tuple(_machine(name, _FIRST_MACHINE + index) for index, name in enumerate(names))
+def systems(there: Sequence[str], hosts: int, debian12: int) -> list[str]:
+    """The system of each host: of those that are there already, and of what is missing of `hosts`.
+
+    The hosts are `debian12` of Debian 12 at least, the last ones in a new lab, and others of Debian 13.
+    """
+    older = max(0, debian12 - there.count(DEBIAN12))
+    newer = max(0, hosts - len(there) - older)
+    return [*there, *[DEBIAN13] * newer, *[DEBIAN12] * older]
 
 
-def _machine(name: str, number: int) -> Machine:
+def machines(hosts: Sequence[str]) -> tuple[Machine, ...]:
+    """The controller and a host for each of these systems, in the order of their addresses."""
+    if not 1 <= len(hosts) <= MAXIMUM_HOSTS:
+        raise ValueError(f"a lab has 1 to {MAXIMUM_HOSTS} hosts, not {len(hosts)}")
+    named = [(CONTROLLER, DEBIAN13), *((f"host{number}", system) for number, system in enumerate(hosts, start=1))]
+    return tuple(_machine(name, system, _FIRST_MACHINE + index) for index, (name, system) in enumerate(named))
+
+
+def _machine(name: str, system: str, number: int) -> Machine:
     return Machine(
         name,
+        system,
         tuple(
             Interface(
                 network=network,

@@ -5,35 +5,18 @@
 
 from __future__ import annotations
 
-import lzma
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import plan
-from .hypervisor import FIBRE_CHANNEL, INIT, KVM, QEMU, Boot
-from .image import Image, Kernel, run
+from . import plan, qemu_kernel
+from .commands import run
+from .hypervisor import KVM, QEMU, Boot
+from .image import Image, Kernel
 
 PROGRAM = "qemu-system-x86_64"
-_BUSYBOX = Path("/bin/busybox")
 _SECONDS_TO_PROBE = 5
-
-# The drivers of the root file system; their dependencies are found, but ext4 asks for its checksum only when it mounts.
-_BOOT_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
-
-_INITRAMFS_INIT = f"""#!/bin/busybox sh
-# Loads the drivers of the root file system and goes on there.
-/bin/busybox mount -t devtmpfs devtmpfs /dev
-if [ -n "$lab_probe" ]; then /bin/busybox reboot -f; fi
-while read -r module; do /bin/busybox insmod "/modules/$module"; done </modules/order
-until [ -b "$lab_root" ]; do /bin/busybox sleep 0.1; done
-/bin/busybox mount -t ext4 -o rw "$lab_root" /root
-/bin/busybox mount --move /dev /root/dev
-exec /bin/busybox switch_root /root {INIT}
-"""
 
 # A boot sector that counts twenty million down and then writes to the port of QEMU's debug-exit device:
 # mov ecx, 20000000; again: dec ecx; jnz again; mov dx, 0xf4; mov al, 0x10; out dx, al; halt: hlt; jmp halt
@@ -49,7 +32,7 @@ class Qemu:
     acceleration: tuple[str, ...]
 
     def kernel(self) -> Kernel:
-        return Kernel(QEMU, (Path(__file__).read_text(),), ("linux-image-amd64",), _add)
+        return qemu_kernel.kernel()
 
     def make_disk(self, boot: Boot) -> None:
         run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", boot.image.root, boot.disk)
@@ -57,7 +40,7 @@ class Qemu:
     def command(self, boot: Boot) -> list[str]:
         networks: list[str] = []
         for number, interface in enumerate(boot.machine.interfaces):
-            device = card(interface, boot.needs)
+            device = card(interface)
             networks += ["-netdev", f"tap,id=net{number},ifname={interface.tap},script=no,downscript=no"]
             # Without a boot ROM: it would be run before the kernel.
             networks += ["-device", f"{device},netdev=net{number},mac={interface.mac},romfile="]
@@ -65,8 +48,8 @@ class Qemu:
             *(PROGRAM, "-name", boot.mark),
             *self.acceleration,
             *("-m", str(boot.memory), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"),
-            *("-kernel", str(boot.image.kernel), "-initrd", str(_initramfs(boot.image))),
-            *("-append", "console=ttyS0 net.ifnames=0 lab_root=/dev/vda lab_seed=/dev/vdb"),
+            *("-kernel", str(boot.image.kernel), "-initrd", str(qemu_kernel.initramfs(boot.image))),
+            *("-append", "console=ttyS0 net.ifnames=0 mitigations=off lab_root=/dev/vda lab_seed=/dev/vdb"),
             *("-drive", f"file={boot.disk},format=qcow2,if=virtio,discard=unmap"),
             *("-drive", f"file={boot.seed},format=raw,if=virtio,readonly=on"),
             *("-device", "virtio-rng-pci"),
@@ -81,9 +64,9 @@ EMULATION = Qemu(QEMU, 600, ("-accel", "tcg,thread=multi", "-cpu", "max"))
 ACCELERATED = Qemu(KVM, 300, ("-accel", "kvm", "-cpu", "host"))
 
 
-def card(interface: plan.Interface, needs: Collection[str]) -> str:
-    """os-brick finds Fibre Channel's paths only behind a card that is a PCI device of its own."""
-    return "e1000" if FIBRE_CHANNEL in needs and interface.network != plan.MANAGEMENT else "virtio-net-pci"
+def card(interface: plan.Interface) -> str:
+    """os-brick finds Fibre Channel's paths only behind a card that is a PCI device of its own, which virtio's are not."""
+    return "virtio-net-pci" if interface.network == plan.MANAGEMENT else "e1000"
 
 
 def kvm_runs_code() -> bool:
@@ -96,7 +79,7 @@ def kvm_runs_code() -> bool:
 
 def kvm_boots(image: Image) -> bool:
     """Whether KVM boots the machines' kernel."""
-    kernel = ("-kernel", str(image.kernel), "-initrd", str(_initramfs(image)))
+    kernel = ("-kernel", str(image.kernel), "-initrd", str(qemu_kernel.initramfs(image)))
     return _exits_with(0, *kernel, "-append", "lab_probe=yes panic=-1", "-no-reboot")
 
 
@@ -107,49 +90,3 @@ def _exits_with(status: int, *arguments: str) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == status
-
-
-def load_order(dependencies: str, wanted: Collection[str]) -> list[str]:
-    """The module files (as `modules.dep` names them) to load for the wanted modules, each after those it needs.
-
-    A module that is not listed is built into the kernel.
-    """
-    needed: dict[str, list[str]] = {}
-    for line in dependencies.splitlines():
-        path, _colon, others = line.partition(":")
-        needed[path] = others.split()
-    by_name = {Path(path).name.split(".")[0].replace("-", "_"): path for path in needed}
-    order: list[str] = []
-    for name in wanted:
-        if name in by_name:
-            # depmod lists a module's dependencies so that each comes before what it needs.
-            for path in [*reversed(needed[by_name[name]]), by_name[name]]:
-                if path not in order:
-                    order.append(path)
-    return order
-
-
-def _add(root: Path, image: Image) -> None:
-    (modules,) = (root / "usr/lib/modules").iterdir()
-    shutil.copy2(root / "boot" / f"vmlinuz-{modules.name}", image.kernel)
-    tree = image.directory / "initramfs.d"
-    for name in ("bin", "dev", "modules", "root"):
-        (tree / name).mkdir(parents=True)
-    shutil.copy2(_BUSYBOX, tree / "bin/busybox")
-    order = load_order((modules / "modules.dep").read_text(), _BOOT_MODULES)
-    names = [Path(path).name.removesuffix(".xz") for path in order]
-    for path, name in zip(order, names, strict=True):
-        content = (modules / path).read_bytes()
-        (tree / "modules" / name).write_bytes(lzma.decompress(content) if path.endswith(".xz") else content)
-    (tree / "modules/order").write_text("".join(f"{name}\n" for name in names))
-    (tree / "init").write_text(_INITRAMFS_INIT)
-    (tree / "init").chmod(0o755)
-    files = "".join(f"{path.relative_to(tree)}\n" for path in sorted(tree.rglob("*")))
-    with _initramfs(image).open("wb") as archive:
-        command = ["cpio", "--quiet", "-o", "-H", "newc"]
-        subprocess.run(command, input=files.encode(), stdout=archive, cwd=tree, check=True)
-    shutil.rmtree(tree)
-
-
-def _initramfs(image: Image) -> Path:
-    return image.directory / "initramfs"

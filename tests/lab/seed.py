@@ -83,7 +83,7 @@ def write(path: Path, machine: plan.Machine, contents: Mapping[str, str]) -> Non
 
 def _hosts() -> str:
     """Every machine that this lab may ever have: hosts can be added later."""
-    others = plan.machines(plan.MAXIMUM_HOSTS)
+    others = plan.machines([plan.DEBIAN13] * plan.MAXIMUM_HOSTS)
     return "127.0.0.1 localhost\n" + "".join(f"{other.address} {other.name}\n" for other in others)
 
 

@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from .commands import run
 from .errors import LabError
 from .hypervisor import INIT, UML, Boot
-from .image import Image, Kernel, run
+from .image import Image, Kernel
 
 _PROGRAM = Path("/usr/bin/linux.uml")
 _MODULES = Path("/usr/lib/uml/modules")

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.brickwork.storage.tests.lab import inventory, lab, plan, seed
+from ansible_collections.brickwork.storage.tests.lab import files, inventory, lab, plan, seed
 
 KEYS = {"authorized": "ssh-ed25519 A\n", "host": "PRIVATE\n", "host_public": "ssh-ed25519 B\n"}
-CONTROLLER, HOST1, HOST2 = plan.machines(2)
+MACHINES = plan.machines([plan.DEBIAN13, plan.DEBIAN12])
+CONTROLLER, HOST1, HOST2 = MACHINES
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_seed_is_an_archive_that_keeps_secrets(tmp_path: Path) -> None:
 
 
 def test_inventory() -> None:
-    text = inventory.inventory(plan.machines(2), Path("/check out/.lab"), Path("/run/lab/cp"))
+    text = inventory.inventory(MACHINES, Path("/check out/.lab"), Path("/run/lab/cp"))
     everything = yaml.safe_load(text)["all"]
     assert list(everything["children"]["controllers"]["hosts"]) == ["controller"]
     hosts = everything["children"]["hosts"]["hosts"]
@@ -77,6 +78,7 @@ def test_inventory() -> None:
         "lab_address_a": HOST2.on("a").address,
         "lab_address_b": HOST2.on("b").address,
     }
+    assert list(everything["children"]["debian12"]["hosts"]) == ["host2"]
     variables = everything["vars"]
     assert variables["ansible_user"] == "root"
     assert variables["ansible_ssh_private_key_file"] == "/check out/.lab/key"
@@ -103,9 +105,9 @@ def run(tmp_path: Path) -> Path:
     bin_.mkdir(parents=True)
     for name, last_option in (("nsenter", "--"), ("sudo", "-E"), ("setpriv", "--init-groups")):
         stub = f'#!/bin/sh\nwhile [ "$1" != {last_option} ]; do shift; done; shift; exec "$@"\n'
-        lab.write(bin_ / name, stub, mode=0o755)
+        files.write(bin_ / name, stub, mode=0o755)
     program = checkout / "run"
-    lab.write(program, inventory.run_program(checkout, tmp_path), mode=0o755)
+    files.write(program, inventory.run_program(checkout, tmp_path), mode=0o755)
     return program
 
 
@@ -151,7 +153,7 @@ def test_run_has_ansible_find_the_collection(run: Path) -> None:
 
 
 def test_run_says_that_the_lab_is_down(tmp_path: Path) -> None:
-    lab.write(tmp_path / "run", inventory.run_program(tmp_path, tmp_path / "gone"), mode=0o755)
+    files.write(tmp_path / "run", inventory.run_program(tmp_path, tmp_path / "gone"), mode=0o755)
     done = subprocess.run([tmp_path / "run", "true"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the lab is down" in done.stderr

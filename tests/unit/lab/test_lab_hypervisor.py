@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.lab import hypervisor, plan, processes, qemu
+from ansible_collections.brickwork.storage.tests.lab import hypervisor, plan, processes, qemu, qemu_kernel
 from ansible_collections.brickwork.storage.tests.lab.errors import LabError
 from ansible_collections.brickwork.storage.tests.lab.hypervisor import Boot, Hypervisor
 from ansible_collections.brickwork.storage.tests.lab.image import Image
@@ -51,17 +53,16 @@ def test_kvm_is_not_believed() -> None:
         hypervisor.choose("kvm", [], lambda: False)
 
 
-def boot(needs: Collection[str] = ()) -> Boot:
+def boot() -> Boot:
     state = Path("/run/lab/checkout/.lab")
     return Boot(
-        machine=plan.machines(1)[1],
+        machine=plan.machines([plan.DEBIAN13])[1],
         mark="brickwork-0123456789-host1",
         memory=768,
         image=Image(Path("/cache/key")),
         disk=state / "host1.disk",
         seed=state / "host1.seed",
         sockets=Path("/run/lab"),
-        needs=needs,
     )
 
 
@@ -84,14 +85,13 @@ def test_uml_command() -> None:
 def test_qemu_command() -> None:
     command = qemu.EMULATION.command(boot())
     assert "file=/run/lab/checkout/.lab/host1.disk,format=qcow2,if=virtio,discard=unmap" in command
-    assert "virtio-net-pci,netdev=net1,mac=52:54:00:77:01:0b,romfile=" in command
+    assert "e1000,netdev=net1,mac=52:54:00:77:01:0b,romfile=" in command
     assert "tap,id=net2,ifname=host1-b,script=no,downscript=no" in command
 
 
 def test_fibre_channel_needs_other_cards_on_the_storage_networks() -> None:
     host = boot().machine
-    assert [qemu.card(interface, ["fc"]) for interface in host.interfaces] == ["virtio-net-pci", "e1000", "e1000"]
-    assert {qemu.card(interface, ["nvme"]) for interface in host.interfaces} == {"virtio-net-pci"}
+    assert [qemu.card(interface) for interface in host.interfaces] == ["virtio-net-pci", "e1000", "e1000"]
 
 
 DEPENDENCIES = """\
@@ -104,5 +104,24 @@ kernel/drivers/block/virtio-blk.ko.xz:
 
 
 def test_modules_are_loaded_after_those_they_need() -> None:
-    order = [Path(path).name for path in qemu.load_order(DEPENDENCIES, ["virtio_pci", "virtio_blk", "ext4"])]
+    order = [Path(path).name for path in qemu_kernel.load_order(DEPENDENCIES, ["virtio_pci", "virtio_blk", "ext4"])]
     assert order == ["virtio-blk.ko.xz", "crc32c.ko.xz", "jbd2.ko.xz", "mbcache.ko.xz", "ext4.ko.xz"]
+
+
+def test_kernel_is_unpacked_as_the_boot_protocol_says() -> None:
+    kernel = b"\x7fELF" + b"code" * 100
+    payload = lzma.compress(kernel, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32) + struct.pack("<I", len(kernel))
+    header = bytearray(3 * 512)
+    header[0x1F1] = 2  # sectors of set-up code after the first one
+    struct.pack_into("<II", header, 0x248, 64, len(payload))
+    assert qemu_kernel.unpacked(bytes(header) + bytes(64) + payload + b"signature") == kernel
+
+
+def test_modules_are_unpacked_and_those_of_absent_devices_left_out(tmp_path: Path) -> None:
+    for name in ("drivers/net/tun.ko", "drivers/gpu/drm/drm.ko"):
+        path = tmp_path / "kernel" / f"{name}.xz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(lzma.compress(b"module"))
+    qemu_kernel.lighten(tmp_path)
+    (left,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert (left.name, left.read_bytes()) == ("tun.ko", b"module")

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.brickwork.storage.tests.lab import plan
 from ansible_collections.brickwork.storage.tests.lab.network import Link, missing_steps
 
-MACHINES = plan.machines(1)
+MACHINES = plan.machines([plan.DEBIAN13])
 UP = Link(up=True)
 COMPLETE = {
     "lo": UP,
