@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .command import BUILD, ROOT, say
-from .lab import Lab
+from .lab import Lab, in_order
 from .lint import lint
+from .machines import Machines
 from .molecule import scenarios
 from .pytest import integration, unit
 from .sanity import sanity
@@ -33,7 +34,7 @@ def main(wanted: Sequence[str]) -> int:
     """Run the stages named, or all; return 0 only if each ran a test and none failed."""
     every = [Stage("lint", lint), Stage("sanity", sanity), Stage("unit", unit), *scenarios()]
     if (ROOT / "tests" / "integration").is_dir():
-        every.append(Stage("integration", integration, needs_lab=True))
+        every.append(Stage("integration", integration, Machines(debian13=2, debian12=1)))
     unknown = [name for name in wanted if not any(stage.is_named(name) for stage in every)]
     if unknown:
         say(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(stage.name for stage in every)}")
@@ -41,9 +42,11 @@ def main(wanted: Sequence[str]) -> int:
     chosen = [stage for stage in every if not wanted or any(map(stage.is_named, wanted))]
 
     BUILD.mkdir(exist_ok=True)
-    # Booting the lab takes about as long as the stages that do not need it.
-    lab = Lab() if any(stage.needs_lab for stage in chosen) else None
-    results = [_run(stage, lab) for stage in chosen]
+    order = list(in_order(chosen))
+    # Booting the first lab takes about as long as the stages that need none.
+    if first := next((lab for _stage, lab in order if lab), None):
+        first.start()
+    results = [_run(stage, lab) for stage, lab in order]
     say(table(results))
     total = str(sum((result.tally for result in results), Tally()))
     say(total)
@@ -65,7 +68,7 @@ def _run(stage: Stage, lab: Lab | None) -> Result:
     say(f"\n=== {stage.name}")
     began = time.monotonic()
     try:
-        tally = FAILED if stage.needs_lab and lab and not lab.is_up() else stage.run()
+        tally = FAILED if lab and not lab.is_up() else stage.run()
     except Exception:
         # A stage that breaks must not keep the others from running, nor the totals from being told.
         traceback.print_exc()

@@ -8,7 +8,10 @@ from __future__ import annotations
 import functools
 import re
 
+import yaml
+
 from .command import BUILD, ROOT, VENV, environment, run
+from .machines import of_scenario
 from .stage import Stage
 from .tally import FAILED, Tally
 
@@ -18,10 +21,11 @@ SCENARIOS = ROOT / "extensions" / "molecule"
 
 def scenarios() -> list[Stage]:
     """Return a stage for each scenario, the one named default first."""
-    names = sorted(
-        (path.parent.name for path in SCENARIOS.glob("*/molecule.yml")), key=lambda name: (name != "default", name)
-    )
-    return [Stage(f"molecule/{name}", functools.partial(_test, name), needs_lab=True) for name in names]
+    files = {path.parent.name: path for path in SCENARIOS.glob("*/molecule.yml")}
+    return [
+        Stage(f"molecule/{name}", functools.partial(_test, name), of_scenario(yaml.safe_load(files[name].read_text())))
+        for name in sorted(files, key=lambda name: (name != "default", name))
+    ]
 
 
 def _test(name: str) -> Tally:

@@ -1,13 +1,14 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stage of ``make test``: a name and the function that runs its tests."""
+"""A stage of ``make test``: a name, the function that runs its tests, and the machines that these need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .machines import Machines
 from .tally import Tally
 
 
@@ -17,7 +18,7 @@ class Stage:
 
     name: str
     run: Callable[[], Tally]
-    needs_lab: bool = False
+    machines: Machines | None = None
 
     def is_named(self, wanted: str) -> bool:
         return wanted in (self.name, self.name.partition("/")[0])
