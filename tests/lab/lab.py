@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shlex
 import shutil
@@ -253,7 +254,8 @@ class Lab:
 
     def _ask(self, machine: plan.Machine, command: str, seconds: float = 60) -> str | None:
         """The command's output on the machine, None if the machine does not answer."""
-        ssh = ["ssh", "-F", str(self.state / "ssh_config"), "-o", "ConnectTimeout=2", machine.name, command]
+        # Time for a key exchange on an emulated processor: each one given up is lost work to a machine that boots.
+        ssh = ["ssh", "-F", str(self.state / "ssh_config"), "-o", "ConnectTimeout=30", machine.name, command]
         entered = self.network.enter(ssh)
         try:
             done = subprocess.run(
@@ -335,6 +337,7 @@ class Lab:
             os.chown(path, owner.st_uid, owner.st_gid)
 
 
+@functools.cache
 def _kvm_works() -> bool:
     """Seen by booting, never believed: a device node says nothing."""
     if not os.path.exists("/dev/kvm") or not shutil.which(qemu.PROGRAM):
