@@ -229,7 +229,7 @@ def _bootstrap(root: Path, apt: Path, suite: str, wanted: list[str]) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, "INITRD": "No"},  # an initramfs of Debian's, which nobody boots, takes a minute to make
+            env={**os.environ, "INITRD": "No"},  # nobody boots an initramfs of Debian's
             check=False,
         )
     if done.returncode:
