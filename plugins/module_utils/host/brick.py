@@ -32,8 +32,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.module import An
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import LOCK_DIRECTORY, Deadline
 
 # Where it was installed for this collection, because the distribution's is not good.
-OWN_INTERPRETERS = ["/opt/brickwork/bin/python3"]
-OTHER_INTERPRETERS = [*OWN_INTERPRETERS, "/usr/bin/python3", "/usr/libexec/platform-python"]
+OWN_INTERPRETER = "/opt/brickwork/bin/python3"
+OTHER_INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python"]
 # Only addresses for documentation have no host behind them; connecting a datagram socket sends nothing.
 ANYWHERE = (("192.0.2.1", 9), ("2001:db8::1", 9))
 COMMAND_SECONDS = 10.0
@@ -51,9 +51,12 @@ def require() -> None:
         StorageError: C(failed_precondition) where none has.
     """
     here = importlib.util.find_spec("os_brick") is not None
-    other = probe_interpreters_for_module(OWN_INTERPRETERS if here else OTHER_INTERPRETERS, "os_brick")
-    if other and not has_respawned():
-        raise AnotherInterpreterError(other)
+    if not has_respawned():
+        other = OWN_INTERPRETER if os.access(OWN_INTERPRETER, os.X_OK) else None
+        if not (other or here):
+            other = probe_interpreters_for_module(OTHER_INTERPRETERS, "os_brick")
+        if other:
+            raise AnotherInterpreterError(other)
     if not here:
         raise StorageError(
             "failed_precondition",

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
@@ -32,9 +32,6 @@ ADDRESSES = json.dumps(
         {"ifname": "storage-a", "addr_info": [{"family": "inet", "local": "10.77.1.12", "scope": "global"}]},
     ]
 )
-
-
-OWN, SYSTEM = "/opt/brickwork/bin/python3", "/usr/bin/python3"
 
 
 @pytest.fixture
@@ -74,50 +71,49 @@ def test_no_interpreter_has_os_brick(run_module: Run, monkeypatch: pytest.Monkey
     assert "install python3-os-brick" in result["msg"]
 
 
-@pytest.mark.parametrize(
-    ("here", "there", "taken"),
-    [
-        (False, {OWN, SYSTEM}, OWN),
-        (False, {SYSTEM}, SYSTEM),
-        # Where somebody installed one for this collection, the distribution's is not good.
-        (True, {OWN, SYSTEM}, OWN),
-        (True, {SYSTEM}, None),
-        (True, set(), None),
-    ],
-)
-def test_interpreter_that_has_os_brick_is_taken(
-    monkeypatch: pytest.MonkeyPatch, here: bool, there: set[str], taken: Optional[str]
-) -> None:
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An interpreter in an environment of the collection's own."""
+    interpreter = tmp_path / "python3"
+    interpreter.touch(mode=0o755)
+    monkeypatch.setattr(brick, "OWN_INTERPRETER", str(interpreter))
     monkeypatch.setattr(brick, "has_respawned", lambda: False)
-    monkeypatch.setattr(
-        brick,
-        "probe_interpreters_for_module",
-        lambda paths, module: next((path for path in paths if path in there), None),
-    )
-    monkeypatch.setitem(sys.modules, "os_brick", ModuleType("os_brick") if here else None)
-    if here:
-        sys.modules["os_brick"].__spec__ = ModuleSpec("os_brick", None)
-    if taken is None:
-        brick.require()
-        return
+    return interpreter
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_environment_of_its_own_is_taken_first(monkeypatch: pytest.MonkeyPatch, own: Path, here: bool) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: here or None)
     with pytest.raises(AnotherInterpreterError) as caught:
         brick.require()
-    assert caught.value.interpreter == taken
+    assert caught.value.interpreter == str(own)
+    monkeypatch.setattr(brick, "has_respawned", lambda: here)  # it is the one that this runs in
+    if here:
+        brick.require()
 
 
-def test_module_goes_on_in_the_other_interpreter(run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_interpreters_are_asked_where_this_one_has_none(monkeypatch: pytest.MonkeyPatch, own: Path) -> None:
+    own.unlink()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(brick, "probe_interpreters_for_module", lambda paths, module: paths[0])
+    brick.require()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(AnotherInterpreterError) as caught:
+        brick.require()
+    assert caught.value.interpreter == "/usr/bin/python3"
+
+
+def test_module_goes_on_in_the_other_interpreter(run_module: Run, monkeypatch: pytest.MonkeyPatch, own: Path) -> None:
     taken: list[str] = []
 
     def respawn(interpreter: str) -> None:
         taken.append(interpreter)
         sys.exit(0)
 
-    monkeypatch.setattr(brick, "has_respawned", lambda: False)
-    monkeypatch.setattr(brick, "probe_interpreters_for_module", lambda paths, module: paths[0])
     monkeypatch.setattr(frame, "respawn_module", respawn)
     with patch_module_args({}), pytest.raises(SystemExit):
         volume_connector_facts.main()
-    assert taken == [OWN]
+    assert taken == [str(own)]
 
 
 class NoRoute(socket.socket):
