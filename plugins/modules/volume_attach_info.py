@@ -21,8 +21,8 @@ description:
     over iSCSI, NVMe over a network, Fibre Channel or as a RADOS block device by what the device tells of itself, its WWN.
     A volume that is a file on NFS and one that is a device of the host itself are shown where M(brickwork.storage.volume_attach)
     attached them.
-  - Changes nothing. It starts no program, needs no os-brick, opens no device and asks no file system. A volume whose paths are all
-    dead does not hold it up.
+  - Changes nothing. It starts no program, needs no os-brick and opens no device, so that a volume whose paths are all dead does not
+    hold it up.
 extends_documentation_fragment:
   - brickwork.storage.attributes
 attributes:
@@ -269,7 +269,7 @@ attachments:
           returned: always
           sample: false
     size_bytes:
-      description: The size of the device, in bytes. None for a file.
+      description: The size of the device, in bytes.
       type: int
       returned: when attached
       sample: 1073741824
@@ -352,7 +352,7 @@ attachments:
           type: list
           elements: str
           returned: always
-          sample: ["1 of 2 paths work.", "/dev/sdb by 192.0.3.10:3260 is transport-offline. Check that portal and the network to it."]
+          sample: ["1 of 2 paths work.", "/dev/sdb by 192.0.3.10:3260 does not work (transport-offline). Check that portal and the network to it."]
     attach_info:
       description: What the first attach returned of the device, in os-brick's form. Empty for a volume without a record.
       type: dict

@@ -105,7 +105,7 @@ def _problems(actual: Actual, expected: Optional[Expected]) -> Iterator[Problem]
 
 def _identity(found: Found, expected: Optional[Expected]) -> Iterator[Problem]:
     right = (expected and expected.wwn) or (found.multipath_map or found.namespace or found).wwid
-    for path in found.paths:
+    for path in (*found.paths, *found.others):
         if path.wwid and path.wwid != right:
             yield (
                 FAILED,
@@ -135,8 +135,9 @@ def _paths(found: Found, expected: Optional[Expected]) -> Iterator[Problem]:
         yield DEGRADED, f"{len(running)} of {total} paths work."
     for path in found.paths:
         if path.state != "running":
+            name = found.file or f"/dev/{path.device}"
             by = f" by {path.portal}" if path.portal else ""
-            yield severity, f"/dev/{path.device}{by} is {path.state}. Check that portal and the network to it."
+            yield severity, f"{name}{by} does not work ({path.state}). Check that portal and the network to it."
     sessions = {session.portal: session for session in found.sessions}
     for portal in missing:
         if portal in sessions and sessions[portal].works:
@@ -184,14 +185,15 @@ def _map(found: Found, expected: Optional[Expected]) -> Iterator[Problem]:
 
 def _size(found: Found, expected: Optional[Expected]) -> Iterator[Problem]:
     over = found.multipath_map or found.namespace
-    sizes = {f"/dev/{path.device}": path.size_bytes for path in found.paths}
+    # What a path that is dead says of its size is old, or nothing.
+    sizes = {found.file or f"/dev/{path.device}": path.size_bytes for path in found.running_paths}
     if over:
         sizes[f"/dev/{over.name}"] = over.size_bytes
-    if found.file or not sizes:
+    if not sizes:
         return
     if 0 in sizes.values():
         names = ", ".join(name for name, size in sorted(sizes.items()) if size == 0)
-        yield FAILED, f"{names} has no size: the LUN behind it is gone."
+        yield FAILED, f"{names} has no size: there is nothing behind it any more."
     elif len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} has {size}" for name, size in sorted(sizes.items()))
         yield (

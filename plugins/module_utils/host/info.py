@@ -115,6 +115,9 @@ def _without_record(view: Topology, seen: Seen) -> _Volume:
 
 
 def _devices(found: Found) -> set[str]:
+    """The kernel names of what belongs to a volume; a file has none."""
+    if found.file:
+        return set()
     return {path.device for path in found.paths} | ({found.device} if found.device else set())
 
 

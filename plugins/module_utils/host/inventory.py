@@ -69,7 +69,7 @@ def survey(view: Topology) -> Inventory:
             port_of[disk.name] = port
     known = {disk.name for disk, _session in disks}
     for over in view.maps():
-        others = [view.scsi_disk(name) for name in view.members(over.name) if name not in known]
+        others = [view.disk(name) for name in sorted(over.path_names.values()) if name not in known]
         disks += [(disk, None) for disk in others if disk]
     volumes = [_scsi(view, own, port_of) for own in _by_volume(view, disks)]
     volumes += _nvme(view, controllers)
@@ -127,7 +127,7 @@ def unclaimed(
             problem = f"The Fibre Channel port {port.wwpn} shows this host no LUN ({port.state}). See what it exports to this host."
             left.append(_item("fc_remote_port", port.name, problem, portal=port.wwpn))
     for over in view.maps():
-        if over.name not in maps and not view.members(over.name):
+        if over.name not in maps and not over.path_names:
             points = [point for layer in stacks.over(Found(multipath_map=over)) for point in layer.mount_points]
             problem = (
                 f"The multipath map {over.alias} of {over.wwid} has no path: what is written to it is lost or waits. "

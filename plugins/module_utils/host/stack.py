@@ -28,7 +28,7 @@ class Layer:
             C(crypt), C(raid), C(loop), C(multipath), else C(device).
         name: for people: the alias of a map, C(group/volume) of LVM, the name of a mapping; None where the device has none.
         on: the paths of the devices that it stands on; for a file the source of the mount that it is in.
-        size_bytes: as the kernel sees it; None for a file.
+        size_bytes: as the kernel sees it.
         suspended: whether device-mapper holds back what is written to it.
         content: what udev has found on it.
         mounts: where it is mounted.
@@ -95,7 +95,7 @@ class Stacks:
         """
         if found.file:
             mount = self._view.mount_of(found.file)
-            layers = [Layer(found.file, "volume", None, (mount.source,) if mount else (), None)]
+            layers = [Layer(found.file, "volume", None, (mount.source,) if mount else (), found.size_bytes)]
             for name in self._view.loops_over(found.file):
                 layers += self._from(name, "loop", (found.file,), set())
             return layers

@@ -134,10 +134,6 @@ class Topology(Sysfs):
         blocks = sorted(device.glob("target*/*/block/*"))
         return [disk for disk in (self._disk(block, port.wwpn) for block in blocks) if disk]
 
-    def scsi_disk(self, name: str) -> Optional[Disk]:
-        """A disk by its kernel name, whatever brought it; None where it is no SCSI disk."""
-        return self._disk(self._sys / "class/block" / name, "")
-
     def controllers(self) -> list[Session]:
         """Every NVMe controller that was connected to over a network and serves namespaces, by number."""
         found = []

@@ -75,7 +75,7 @@ SINGLE = Expected(wwn=WWN, size_bytes=SIZE)
         # multipathd makes no maps of such volumes.
         (Actual(one_path()), replace(RECORDED, map_possible=False)),
         (Actual(Found(paths=(path("nvme0n1", in_map=False),), namespace=Namespace("nvme0n1", WWN, SIZE, False))), RECORDED),
-        (Actual(Found(paths=(path("", wwid=None, size_bytes=0),), file="/srv/nfs/volume")), None),
+        (Actual(Found(paths=(path("volume", wwid=None),), file="/srv/nfs/volume")), None),
         # A mount for reading alone, as somebody wanted it.
         (Actual(two_paths(), (layer(mounts=(mount("ro,relatime", "ro"),)),)), RECORDED),
         (Actual(two_paths(), (layer(mounts=(mount("rw", "rw"),)),)), RECORDED),
@@ -99,22 +99,31 @@ def test_well(actual: Actual, expected: Optional[Expected]) -> None:
             Actual(two_paths(paths=(path("sda"), path("sdb", B, state="transport-offline")))),
             RECORDED,
             "degraded",
-            ["1 of 2 paths work", f"/dev/sdb by {B} is transport-offline"],
+            ["1 of 2 paths work", f"/dev/sdb by {B} does not work (transport-offline)"],
         ),
         (
             Actual(two_paths(paths=(path("sda"), path("sdb", B, state="failed")))),
             # The path is there and does not work: that is told once.
             replace(RECORDED, missing_paths=(B,)),
             "degraded",
-            ["1 of 2 paths work", f"/dev/sdb by {B} is failed"],
+            ["1 of 2 paths work", f"/dev/sdb by {B} does not work (failed)"],
         ),
         (
             Actual(two_paths(paths=(path("sda", state="failed"), path("sdb", B, state="offline")))),
             None,
             "failed",
-            ["None of its 2 paths works", f"/dev/sda by {A} is failed", f"/dev/sdb by {B} is offline"],
+            [
+                "None of its 2 paths works",
+                f"/dev/sda by {A} does not work (failed)",
+                f"/dev/sdb by {B} does not work (offline)",
+            ],
         ),
-        (Actual(one_path(state="blocked")), SINGLE, "failed", ["Its only path does not work", "is blocked"]),
+        (
+            Actual(one_path(state="blocked")),
+            SINGLE,
+            "failed",
+            ["Its only path does not work", "does not work (blocked)"],
+        ),
         (
             Actual(two_paths(paths=(path("sda"),), sessions=(session(A),))),
             replace(RECORDED, missing_paths=(B,)),
@@ -153,6 +162,18 @@ def test_well(actual: Actual, expected: Optional[Expected]) -> None:
             RECORDED,
             "failed",
             [f"/dev/dm-0 is over the volume's paths and has the WWN {OTHER_WWN}"],
+        ),
+        (
+            Actual(two_paths(others=(path("sdc", "", wwid=OTHER_WWN),))),
+            None,
+            "failed",
+            [f"/dev/sdc has the WWN {OTHER_WWN}"],
+        ),
+        (
+            Actual(Found(paths=(path("volume", state="no answer", wwid=None, size_bytes=0),), file="/srv/nfs/volume")),
+            SINGLE,
+            "failed",
+            ["Its only path does not work", f"/srv/nfs/volume by {A} does not work (no answer)"],
         ),
         # the map
         (

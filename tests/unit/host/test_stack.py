@@ -9,7 +9,7 @@ from typing import Optional
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.inventory import survey
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Layer, Stacks, lvm_name
 from ansible_collections.brickwork.storage.tests.unit.host.tree import Capture, Tree
@@ -119,9 +119,11 @@ def test_file(capture: Capture) -> None:
         "0:3 / /srv/nf rw - nfs4 x:/ rw",
     ]
     tree.put("/proc/1/mountinfo", "".join(f"1 0 {mount}\n" for mount in mounts))
-    layers = Stacks(tree.topology).over(Found(file="/srv/nfs/volume"))
+    layers = Stacks(tree.topology).over(
+        Found(paths=(FoundPath("volume", "192.0.2.9", "running", None, MIB, False),), file="/srv/nfs/volume")
+    )
     assert [(layer.device, layer.kind, layer.on, layer.size_bytes) for layer in layers] == [
-        ("/srv/nfs/volume", "volume", ("192.0.2.9:/volumes",), None),
+        ("/srv/nfs/volume", "volume", ("192.0.2.9:/volumes",), MIB),
         ("/dev/loop7", "loop", ("/srv/nfs/volume",), MIB),
     ]
 

@@ -195,7 +195,7 @@ def test_path_that_is_down(host: Host, capture: Capture) -> None:
         "state": "degraded",
         "problems": [
             "1 of 2 paths work.",
-            f"/dev/sdb by {PORTAL_B} is transport-offline. Check that portal and the network to it.",
+            f"/dev/sdb by {PORTAL_B} does not work (transport-offline). Check that portal and the network to it.",
         ],
     }
 
