@@ -61,6 +61,7 @@ class Benchmark:
             self._create()
             return {
                 "cases": [self._run_case(number, case) for number, case in enumerate(self._cases)],
+                "rounds": self._rounds,
                 "paths": len(self._created["portals"]),
                 "load": os.getloadavg(),
                 "packages": dict(line.split(" ", 1) for line in self._packages()),

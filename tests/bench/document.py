@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .lab import ROOT
-from .table import EXPLAINED, Rows, notes, nothing_to_do, title, ways_of, widths
+from .table import Rows, explained, notes, nothing_to_do, title, ways_of, widths
 
 PAGE = ROOT / "docs/docsite/rst/performance.rst"
 BEGIN = ".. Written by tests/bench/run --document, from here\n"
@@ -22,7 +22,8 @@ def tables(figures: dict[str, Any]) -> str:
         figures: as build/bench.json holds them.
     """
     versions = ", ".join(f"{name} {version}" for name, version in sorted(figures["packages"].items()))
-    parts = [f"Made by ``{figures['command']}`` on the lab, all within one run. On the host: {versions}.", EXPLAINED]
+    parts = [f"Made by ``{figures['command']}`` on the lab, all within one run. On the host: {versions}."]
+    parts.append(explained(figures["rounds"]))
     for case in figures["cases"]:
         said = title(case, figures["paths"])
         parts += [f"{said}\n{'~' * len(said)}", simple_table(ways_of(case))]

@@ -34,7 +34,12 @@ def tables(figures: dict[str, Any]) -> str:
     if measured:
         lines += ["Nothing to do: all volumes attached already, whole tasks that alternate", ""]
         lines += [*aligned(nothing_to_do(measured)), ""]
-    return "\n".join([*lines, EXPLAINED])
+    return "\n".join([*lines, explained(figures["rounds"])])
+
+
+def explained(rounds: int) -> str:
+    """What the columns are."""
+    return EXPLAINED + (f" Medians of {rounds} rounds." if rounds > 1 else "")
 
 
 def title(case: dict[str, Any], paths: int) -> str:

@@ -88,7 +88,7 @@ def figures(names: Sequence[str] = EVERY_WAY, **changed: Any) -> dict[str, Any]:
     }
     nothing_to_do = {"ping": [1.0, 2.0, 9.0], "volume_attach": [3.0, 2.5, 1.0]}
     case = {"volumes": 8, "targets": "shared", "ways": ways, "failed": {}, "nothing_to_do": nothing_to_do, **changed}
-    return {"command": "tests/bench/run", "paths": 2, "packages": {"kernel": "6.1"}, "cases": [case]}
+    return {"command": "tests/bench/run", "rounds": 3, "paths": 2, "packages": {"kernel": "6.1"}, "cases": [case]}
 
 
 def rows(text: str) -> list[str]:
@@ -103,6 +103,7 @@ def test_tables_show_medians_ratios_and_processes(written: Callable[[dict[str, A
     assert "attach volume_attach 10.0 0.50 0.25 10" in shown
     assert "detach os-brick in a loop 40.0 2.00 1.00 10" in shown
     assert "8 volumes, one shared target 2.00 2.50 1.25 3.00 3.00" in shown
+    assert any(row.endswith("Medians of 3 rounds.") for row in shown)
 
 
 def test_document_says_what_made_it() -> None:
