@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import copy
-import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -218,13 +216,15 @@ def _work(calls: list[Call], output: int, parent: int) -> None:
 
 def _call(call: Call) -> dict[str, Any]:
     _import()
+    from importlib.metadata import version
+
     import os_brick
     from os_brick.initiator import connector as os_brick_connector
     from os_brick.initiator.connectors.fibre_channel import FibreChannelConnector
     from oslo_concurrency import lockutils
     from oslo_config import cfg
 
-    refused = harmful(importlib.metadata.version("os-brick"), inspect.signature(FibreChannelConnector._remove_devices))
+    refused = harmful(version("os-brick"), inspect.signature(FibreChannelConnector._remove_devices))
     if refused:
         raise RuntimeError(refused)
     lockutils.set_defaults(lock_directory())
@@ -258,6 +258,8 @@ def harmful(version: str, removal: inspect.Signature) -> Optional[str]:
 
 def lock_directory(configurations: Iterable[str] = ("/etc/nova/nova.conf", "/etc/cinder/cinder.conf")) -> str:
     """Where os-brick's locks are: shared with a compute or volume service of this host where there is one."""
+    import configparser
+
     for path in configurations:
         parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
         with contextlib.suppress(OSError, configparser.Error, UnicodeDecodeError):
