@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loaded by the interpreter under test: kills the module at the Nth thing it does to the machine.
 
-What counts is starting a program, and writing, renaming or removing a file of the collection, of open-iscsi or of LIO: between two of
-these nothing changes, so the moments right before each, and a little after each, are all the moments there are.
+What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
+collection, of open-iscsi or of LIO: between two of these nothing changes, so the moments right before each, and a little after each,
+are all the moments there are.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def kill() -> None:
 
 def touches(event: str, arguments: tuple[object, ...]) -> bool:
     """Whether an audit event (docs.python.org/3/library/audit_events.html) changes what the tests look at."""
-    if event == "subprocess.Popen":
+    if event in ("subprocess.Popen", "os.fork"):
         return True
+    if event == "socket.connect":
+        return isinstance(arguments[1], str)  # not over a network, where portals are only asked whether they answer
     if event == "open":
         path, mode, flags = arguments
         writes = bool(flags & WRITES) if isinstance(flags, int) else "w" in str(mode)
