@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -148,12 +148,22 @@ class Sysfs:
 
     def disks(self, session: Session) -> list[Disk]:
         """Every disk of a session, by LUN."""
-        device = self._sys / f"class/iscsi_session/session{session.number}/device"
+        return self.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
+
+    def disks_below(self, device: str, portal: str, luns: Optional[Collection[int]] = None) -> list[Disk]:
+        """The disks that came by something that speaks SCSI, by LUN.
+
+        Args:
+            device: its directory, relative to C(/sys).
+            portal: what the disks are to say they came by.
+            luns: only those; all where this is None.
+        """
         found = []
-        for block in device.glob("target*/*/block/*"):
-            disk = self._disk(block, session.portal)
-            if disk is not None:
-                found.append(disk)
+        for block in (self._sys / device).glob("target*/*/block/*"):
+            if luns is None or _lun(block.parent.parent) in luns:
+                disk = self._disk(block, portal)
+                if disk is not None:
+                    found.append(disk)
         return sorted(found, key=lambda disk: disk.lun)
 
     def disk(self, name: str) -> Optional[Disk]:
@@ -162,14 +172,14 @@ class Sysfs:
 
     def _disk(self, block: Path, portal: str) -> Optional[Disk]:
         scsi = block / "device"
-        lun = scsi.resolve().name.rpartition(":")[2]
+        lun = _lun(scsi.resolve())
         size, number = _text(block / "size"), _text(block / "dev")
-        if not (lun.isdigit() and size and number):
+        if not (lun is not None and size and number):
             return None  # on its way out
         return Disk(
             block.name,
             number,
-            int(lun),
+            lun,
             portal,
             _text(scsi / "state"),
             scsi_wwid(_text(scsi / "wwid")),
@@ -362,6 +372,12 @@ def scsi_wwid(text: str) -> Optional[str]:
         if text.startswith(prefix):
             return digit + text[len(prefix) :].lower()
     return None
+
+
+def _lun(device: Path) -> Optional[int]:
+    """The last of the numbers in a SCSI device's name, C(2:0:0:1)."""
+    number = device.name.rpartition(":")[2]
+    return int(number) if number.isdigit() else None
 
 
 def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
