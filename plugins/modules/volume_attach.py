@@ -66,6 +66,7 @@ options:
   persistent:
     description:
       - Whether the host logs in again when it boots.
+      - A volume over Fibre Channel comes back at boot as long as it is exported to the host, whatever this says.
     type: bool
     default: false
   force:
@@ -170,7 +171,7 @@ attachments:
           returned: always
           sample: /dev/sda
         portal:
-          description: The portal it came by.
+          description: The portal it came by; for Fibre Channel the WWPNs of the host's port and of the target's, as in C(2100001b32a0b1c2->500a098280cba500).
           type: str
           returned: always
           sample: 192.0.2.10:3260

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from .lab import Lab, in_order
 from .lint import lint
 from .machines import Machines
 from .molecule import scenarios
-from .pytest import integration, unit
+from .pytest import NEEDS, integration, integration_with, unit
 from .sanity import sanity
 from .stage import Stage
 from .tally import FAILED, Tally
@@ -35,6 +36,9 @@ def main(wanted: Sequence[str]) -> int:
     every = [Stage("lint", lint), Stage("sanity", sanity), Stage("unit", unit), *scenarios()]
     if (ROOT / "tests" / "integration").is_dir():
         every.append(Stage("integration", integration, Machines(debian13=2, debian12=1)))
+        for need in NEEDS:
+            machines = Machines(debian13=1, needs=frozenset([need]))
+            every.append(Stage(f"integration/{need}", functools.partial(integration_with, need), machines))
     unknown = [name for name in wanted if not any(stage.is_named(name) for stage in every)]
     if unknown:
         say(f"unknown stage: {', '.join(unknown)}; there are: {', '.join(stage.name for stage in every)}")

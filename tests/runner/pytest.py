@@ -5,24 +5,33 @@
 
 from __future__ import annotations
 
-from .command import BUILD, run
+from .command import BUILD, ROOT, run
 from .tally import FAILED, Tally, read_junit
+
+# What only some labs have; its tests are in a file of that name, tests/integration/test_fc.py.
+NEEDS = tuple(need for need in ("fc", "nvme") if (ROOT / "tests" / "integration" / f"test_{need}.py").exists())
 
 
 def unit() -> Tally:
     """Run every test under tests/unit."""
-    return _pytest("unit", limit=900)
+    return _pytest("unit", "tests/unit", limit=900)
 
 
 def integration() -> Tally:
-    """Run every test under tests/integration, where they reach the lab."""
-    return _pytest("integration", ".lab/run", limit=2400)
+    """Run the tests under tests/integration that any lab is enough for, where they reach it."""
+    others = [f"--ignore=tests/integration/test_{need}.py" for need in NEEDS]
+    return _pytest("integration", "tests/integration", *others, prefix=(".lab/run",), limit=2400)
 
 
-def _pytest(name: str, *prefix: str, limit: int) -> Tally:
+def integration_with(need: str) -> Tally:
+    """Run the tests of what only some labs have."""
+    return _pytest(f"integration-{need}", f"tests/integration/test_{need}.py", prefix=(".lab/run",), limit=2400)
+
+
+def _pytest(name: str, *arguments: str, prefix: tuple[str, ...] = (), limit: int) -> Tally:
     report = BUILD / "junit" / f"{name}.xml"
     report.unlink(missing_ok=True)
-    outcome = run((*prefix, "pytest", f"--junit-xml={report}", f"tests/{name}"), limit=limit)
+    outcome = run((*prefix, "pytest", f"--junit-xml={report}", *arguments), limit=limit)
     tally = sum((case.tally for case in read_junit(report)), Tally()) if report.exists() else Tally()
     # A crash, or an error outside every test, is in no test's result.
     return tally if outcome.status == 0 or tally.failed else tally + FAILED

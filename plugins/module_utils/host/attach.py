@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import parse_batch
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
     AttachPlan,
     Wanted,
@@ -71,8 +73,8 @@ def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Reco
     deadline = Deadline(params["timeout"])
     host = socket.gethostname()
     jobs = []
-    given, initiator = params["connections"], view.initiator_name()
-    for name, parsed in parse_batch(given, host, initiator, to_attach=True, predicted_allowed=check_mode):
+    given, names = params["connections"], partial(own_names, view)
+    for name, parsed in parse_batch(given, host, names, to_attach=True, predicted_allowed=check_mode):
         if isinstance(parsed, StorageError):
             jobs.append(_Job(name, error=parsed))
         else:

@@ -9,7 +9,7 @@ import copy
 import difflib
 import re
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
@@ -44,7 +44,7 @@ class Connection:
     Args:
         volume: the volume.
         host: the host it was made for.
-        initiator: the initiator name it was made for; None where the connection does not say.
+        names: of the host it was made for, as its target knows them; empty where the connection does not say.
         protocol: driver_volume_type.
         export: what the protocol's C(validate) made of the data.
         connected: false where check mode predicted it.
@@ -53,7 +53,7 @@ class Connection:
 
     volume: Volume
     host: str
-    initiator: Optional[str]
+    names: frozenset[str]
     protocol: str
     export: Export
     connected: bool
@@ -95,28 +95,28 @@ def parse(given: Any, where: str, *, to_attach: bool, predicted_allowed: bool) -
             candidates=near or None,
         )
     data = _mapping(info.get("data"), f"{where}.connection_info.data")
-    connector = connection.get("connector")
-    initiator = connector.get("initiator") if isinstance(connector, dict) else None
+    export = PROTOCOLS[protocol](data, f"{where}.connection_info.data", to_attach and connected)
+    names = export.names(connection.get("connector"))
     return Connection(
         volume,
         _text(connection.get("host"), f"{where}.host"),
-        initiator if isinstance(initiator, str) else None,
+        names,
         protocol,
-        PROTOCOLS[protocol](data, f"{where}.connection_info.data", to_attach and connected),
+        export.for_host(names),
         connected,
         copy.deepcopy(connection),
     )
 
 
 def parse_batch(
-    given: list[Any], host: str, initiator: Optional[str], *, to_attach: bool, predicted_allowed: bool
+    given: list[Any], host: str, own_names: Callable[[str], frozenset[str]], *, to_attach: bool, predicted_allowed: bool
 ) -> list[tuple[str, Connection | StorageError]]:
     """Check a list of connections, each by itself.
 
     Args:
         given: as the module got it.
         host: this host's name.
-        initiator: this host's initiator name.
+        own_names: tells this host's names by the connector's key for them.
         to_attach: whether the secrets are needed.
         predicted_allowed: whether connections that check mode predicted are good enough.
 
@@ -133,7 +133,7 @@ def parse_batch(
         name = volume.get("name") if isinstance(volume, dict) else None
         try:
             connection = parse(one, where, to_attach=to_attach, predicted_allowed=predicted_allowed)
-            _check_is_for(connection, where, host, initiator)
+            _check_is_for(connection, where, host, own_names)
             if connection.volume.id in seen:
                 raise invalid(f"{where}.volume.id", "each volume once", connection.volume.id)
             seen.add(connection.volume.id)
@@ -143,12 +143,18 @@ def parse_batch(
     return parsed
 
 
-def _check_is_for(connection: Connection, where: str, host: str, initiator: Optional[str]) -> None:
+def _check_is_for(connection: Connection, where: str, host: str, own_names: Callable[[str], frozenset[str]]) -> None:
     # The export of another host would refuse this one, or worse, let it in.
     if connection.host != host:
         raise invalid(f"{where}.host", f"{host}, the host this module runs on", connection.host)
-    if connection.initiator and initiator and connection.initiator != initiator:
-        raise invalid(f"{where}.connector.initiator", f"{initiator}, this host's initiator name", connection.initiator)
+    key = connection.export.known_by
+    own = own_names(key) if key and connection.names else frozenset()
+    if own and own.isdisjoint(connection.names):
+        raise invalid(
+            f"{where}.connector.{key}",
+            f"{' or '.join(sorted(own))}, by which targets know this host",
+            ", ".join(sorted(connection.names)),
+        )
 
 
 def _volume(given: Any, where: str) -> Volume:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -14,6 +15,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import atta
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch, recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
+from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
@@ -119,8 +121,8 @@ def _asked_for(
 ) -> list[tuple[str, Connection | StorageError | None]]:
     """The volumes by name, each with its connection, None where this host has no record of it, or why it cannot be told."""
     if params["connections"] is not None:
-        given, initiator = params["connections"], view.initiator_name()
-        return list(parse_batch(given, host, initiator, to_attach=False, predicted_allowed=True))
+        given, names = params["connections"], partial(own_names, view)
+        return list(parse_batch(given, host, names, to_attach=False, predicted_allowed=True))
     asked: list[tuple[str, Connection | StorageError | None]] = []
     for name in names_of_volumes(params["volumes"]):
         try:

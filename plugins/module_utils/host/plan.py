@@ -189,19 +189,23 @@ def _check_same_request(wanted: Wanted, record: Optional[Record], found: Found) 
     differing = []
     if record.multipath != wanted.multipath:
         differing.append(f"multipath is {str(record.multipath).lower()}")
-    connector = record.connection.get("connector")
-    recorded = connector.get("initiator") if isinstance(connector, dict) else None
-    if recorded and wanted.connection.initiator and recorded != wanted.connection.initiator:
-        differing.append(f"the initiator is {recorded}")
+    recorded, asked = wanted.export.names(record.connection.get("connector")), wanted.connection.names
+    if recorded and asked and recorded.isdisjoint(asked):
+        differing.append(f"the target knows this host as {', '.join(sorted(recorded))}")
     if differing:
         raise StorageError(
             "already_exists",
             f"It is attached, but {' and '.join(differing)}. Detach it first, or ask for what is there.",
-            field="multipath" if record.multipath != wanted.multipath else "connector.initiator",
+            field="multipath" if record.multipath != wanted.multipath else f"connector.{wanted.export.known_by}",
         )
 
 
 def _portals_to_try(wanted: Wanted, found: Found) -> tuple[Portal, ...]:
+    if not wanted.export.has_sessions:
+        if not wanted.multipath and found.running_paths:
+            return ()
+        with_path = {path.portal for path in found.paths}
+        return tuple(portal for portal in wanted.portals if portal.address not in with_path)
     connected = {(session.portal, session.target) for session in found.sessions}
     missing = tuple(portal for portal in wanted.portals if (portal.address, portal.target) not in connected)
     if not wanted.multipath and any(session.works for session in found.sessions):

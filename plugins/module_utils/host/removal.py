@@ -69,8 +69,8 @@ class Removal:
         return address not in self.kept_portals and (address, target) not in self.needed_elsewhere
 
     def leaves(self, address: str) -> bool:
-        """Whether the volume is to leave by a portal."""
-        return any(portal.address == address for portal in self.portals)
+        """Whether the volume is to leave by a portal; wholly, it leaves also by those that nobody named."""
+        return self.whole or any(portal.address == address for portal in self.portals)
 
 
 def refusal(view: Sysfs, removal: Removal, found: Found) -> Optional[StorageError]:

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -141,12 +141,23 @@ class Sysfs:
 
     def disks(self, session: Session) -> list[Disk]:
         """Every disk of a session, by LUN."""
-        device = f"{self._sys}/class/iscsi_session/session{session.number}/device"
+        return self.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
+
+    def disks_below(self, device: str, portal: str, luns: Optional[Collection[int]] = None) -> list[Disk]:
+        """The disks that came by something that speaks SCSI, by LUN.
+
+        Args:
+            device: its directory, relative to C(/sys).
+            portal: what the disks are to say they came by.
+            luns: only those; all where this is None.
+        """
+        directory = f"{self._sys}/{device}"
         found = []
-        for target in _names(device):
-            for address in _names(f"{device}/{target}") if target.startswith("target") else ():
-                block = f"{device}/{target}/{address}/block"
-                found += [_read_disk(f"{block}/{name}", name, address, session.portal) for name in _names(block)]
+        for target in _names(directory):
+            for address in _names(f"{directory}/{target}") if target.startswith("target") else ():
+                if luns is None or _lun(address) in luns:
+                    block = f"{directory}/{target}/{address}/block"
+                    found += [_read_disk(f"{block}/{name}", name, address, portal) for name in _names(block)]
         return sorted((disk for disk in found if disk), key=lambda disk: disk.lun)
 
     def disk(self, name: str) -> Optional[Disk]:
@@ -352,6 +363,12 @@ def scsi_wwid(text: str) -> Optional[str]:
     return None
 
 
+def _lun(address: str) -> Optional[int]:
+    """The last of the numbers in a SCSI device's name, C(2:0:0:1)."""
+    number = address.rpartition(":")[2]
+    return int(number) if number.isdigit() else None
+
+
 def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
     for line in mountinfo.splitlines():
         fields = line.split()
@@ -394,12 +411,12 @@ def _portal(session: str) -> Optional[str]:
 
 
 def _read_disk(block: str, name: str, address: str, portal: str) -> Optional[Disk]:
-    lun = address.rpartition(":")[2]
+    lun = _lun(address)
     size, number = _text(f"{block}/size"), _text(f"{block}/dev")
-    if not (lun.isdigit() and size and number):
+    if not (lun is not None and size and number):
         return None  # on its way out
     state, wwid = _text(f"{block}/device/state"), _text(f"{block}/device/wwid")
-    return Disk(name, number, int(lun), portal, state, scsi_wwid(wwid), int(size) * SECTOR_BYTES)
+    return Disk(name, number, lun, portal, state, scsi_wwid(wwid), int(size) * SECTOR_BYTES)
 
 
 def _names(directory: str | Path) -> list[str]:

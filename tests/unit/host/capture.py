@@ -21,6 +21,7 @@ from typing import Union
 Entry = Union[str, dict[str, str]]
 
 SESSION = "/sys/class/iscsi_session/session*"
+REMOTE_PORT = "/sys/class/fc_remote_ports/rport-*"
 # Nothing that holds a secret: sysfs shows a session's CHAP password to root.
 PATTERNS = (
     f"{SESSION}/targetname",
@@ -31,6 +32,15 @@ PATTERNS = (
     f"{SESSION}/device/target*/*/block/*/size",
     f"{SESSION}/device/target*/*/block/*/device/state",
     f"{SESSION}/device/target*/*/block/*/device/wwid",
+    "/sys/class/fc_host/host*/port_name",
+    "/sys/class/fc_host/host*/port_state",
+    f"{REMOTE_PORT}/port_name",
+    f"{REMOTE_PORT}/port_state",
+    f"{REMOTE_PORT}/scsi_target_id",
+    f"{REMOTE_PORT}/device/target*/*/block/*/dev",
+    f"{REMOTE_PORT}/device/target*/*/block/*/size",
+    f"{REMOTE_PORT}/device/target*/*/block/*/device/state",
+    f"{REMOTE_PORT}/device/target*/*/block/*/device/wwid",
     "/sys/class/scsi_host/host*",
     "/sys/class/fc_remote_ports/*/port_name",
     "/sys/class/fc_remote_ports/*/port_state",

@@ -40,8 +40,12 @@ def refused(given: Any, *, predicted_allowed: bool = False) -> StorageError:
     return caught.value
 
 
+def own_names(key: str) -> frozenset[str]:
+    return frozenset([INITIATOR] if key == "initiator" else [])
+
+
 def batch(*given: Any, to_attach: bool = True, predicted_allowed: bool = False) -> list[tuple[str, Any]]:
-    return list(parse_batch(list(given), HOST, INITIATOR, to_attach=to_attach, predicted_allowed=predicted_allowed))
+    return list(parse_batch(list(given), HOST, own_names, to_attach=to_attach, predicted_allowed=predicted_allowed))
 
 
 def info(**data: Any) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def info(**data: Any) -> dict[str, Any]:
 def test_everything_of_it() -> None:
     found = parsed()
     assert found.volume.as_dict() == volume()
-    assert (found.host, found.initiator, found.protocol, found.connected) == (HOST, INITIATOR, "iscsi", True)
+    assert (found.host, found.names, found.protocol, found.connected) == (HOST, frozenset([INITIATOR]), "iscsi", True)
     assert len(found.export.portals) == 2
 
 
@@ -128,7 +132,7 @@ def test_connected_may_come_as_a_string(connected: Any) -> None:
 
 @pytest.mark.parametrize("connector", [None, "host2", {}, {"initiator": None}])
 def test_connector_may_be_missing(connector: Any) -> None:
-    assert parsed(connector=connector).initiator is None
+    assert parsed(connector=connector).names == set()
 
 
 def test_predicted_connection_needs_no_secret() -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar, Union
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.fibre_channel import FibreChannel
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.os_brick import OsBrick
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
@@ -17,7 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.removal imp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-ENGINES: dict[str, type[Engine]] = {"iscsi": Iscsi, "os_brick": OsBrick}
+ENGINES: dict[str, type[Engine]] = {"fibre_channel": FibreChannel, "iscsi": Iscsi, "os_brick": OsBrick}
 
 Task = TypeVar("Task", bound=Union[Attempt, Removal])
 

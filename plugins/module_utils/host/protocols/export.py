@@ -48,7 +48,7 @@ class Export(ABC):
 
     # What brings such a volume to this host: a name in engines/registry.py.
     engine: ClassVar[str]
-    # The connector's key for the name by which the target knows this host; None where it asks for none.
+    # The connector's key for the names by which the target knows this host, one of which suffices; None where it asks for none.
     known_by: ClassVar[Optional[str]] = None
     # Whether a portal has a session of its own on this host.
     has_sessions: ClassVar[bool] = False
@@ -60,6 +60,15 @@ class Export(ABC):
     @property
     def addresses(self) -> list[str]:
         return [portal.address for portal in self.portals]
+
+    def names(self, connector: Any) -> frozenset[str]:
+        """The names by which the target knows a host, as the host's connector tells them; empty where it does not."""
+        given = connector.get(self.known_by) if isinstance(connector, dict) and self.known_by else None
+        return frozenset(name for name in (given if isinstance(given, list) else [given]) if isinstance(name, str))
+
+    def for_host(self, names: frozenset[str]) -> Export:
+        """The part of it that is meant for a host with some names, where an export says which part is for whom."""
+        return self
 
     @abstractmethod
     def find(self, view: Sysfs, wwn: Optional[str]) -> Found:

@@ -1,0 +1,212 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fibre Channel: beside os-brick, with volumes that grow or change places, and with paths that are dead.
+
+Needs a lab with Fibre Channel (C(--needs fc)). The controller's part, and the ports, are those of the Molecule scenario C(fc).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, LAB, LIMIT, Lab
+
+HOST = os.environ.get("FC_HOST", "host1")
+SCENARIO = CHECKOUT / "extensions/molecule/fc"
+CARDS = ("storage-a", "storage-b")
+DEVICES = "ls /sys/block | grep -E '^(sd|dm-)'; true"
+OS_BRICK = """
+umask 077; cat > /root/os_brick_call.json <<'JSON'
+{call}
+JSON
+python3 <<'PYTHON'
+import json
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+import os_brick
+from os_brick.initiator import connector
+from os_brick.privileged import default
+
+default.set_client_mode(False)
+lockutils.set_defaults("/run/lock")
+os_brick.setup(cfg.CONF)
+call = json.load(open("/root/os_brick_call.json"))
+brick = connector.InitiatorConnector.factory("FIBRE_CHANNEL", "", use_multipath=True, device_scan_attempts=10)
+print(json.dumps(getattr(brick, call["method"])(*call["arguments"])))
+PYTHON
+rm /root/os_brick_call.json
+"""
+# Behind the host's back: what was the one's LUN is the other's.
+EXCHANGE = """
+for acl in /sys/kernel/config/target/fc/*/tpgt_1/acls/*; do
+    first=$(find $acl/lun_{0} -type l) second=$(find $acl/lun_{1} -type l)
+    one=$(readlink -f $first) other=$(readlink -f $second)
+    rm $first $second
+    ln -s $other $acl/lun_{0}/exchanged
+    ln -s $one $acl/lun_{1}/exchanged
+done
+"""
+
+
+class FibreChannel:
+    """The host and the two volumes that the scenario exports to it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.exported = yaml.safe_load((SCENARIO / "vars/main.yml").read_text())["exported"]
+        self.names = [str(one["name"]) for one in self.exported]
+        self.luns = [int(one["lun"]) for one in self.exported]
+        self.connector = lab.connector(HOST)
+        self.targets = [
+            "2000" + mac.replace(":", "")
+            for mac in lab.ssh("controller", f"cd /sys/class/net; cat {CARDS[0]}/address {CARDS[1]}/address").split()
+        ]
+        self.ports = [
+            "2000" + mac.replace(":", "")
+            for mac in lab.ssh(HOST, f"cd /sys/class/net; cat {CARDS[0]}/address {CARDS[1]}/address").split()
+        ]
+        self.pairs = [f"{port}->{target}" for port, target in zip(self.ports, self.targets)]
+
+    def connection(self, number: int, lun: int | None = None, **volume: Any) -> dict[str, Any]:
+        """What the controller would answer for a volume."""
+        one = self.exported[number]
+        data = {
+            "target_wwn": self.targets,
+            "target_lun": self.luns[number] if lun is None else lun,
+            "initiator_target_map": {port: [target] for port, target in zip(self.ports, self.targets)},
+        }
+        return {
+            "volume": {
+                "name": one["name"],
+                "id": one["serial"],
+                "size_bytes": 128 * 1024**2,
+                "backend": "lvm",
+                "wwn": "36001405" + one["serial"].replace("-", "")[:25],
+                **volume,
+            },
+            "host": self.connector["host"],
+            "connector": self.connector,
+            "connected": True,
+            "connection_info": {"driver_volume_type": "fibre_channel", "data": data},
+        }
+
+    def devices(self) -> list[str]:
+        """The SCSI disks and the maps on the host; the scenario's are the only ones."""
+        return self.lab.ssh(HOST, DEVICES).split()
+
+    def os_brick(self, method: str, *arguments: dict[str, Any]) -> Any:
+        """Call os-brick's Fibre Channel connector on the host."""
+        call = json.dumps({"method": method, "arguments": arguments})
+        return json.loads(self.lab.ssh(HOST, OS_BRICK.replace("{call}", call)).splitlines()[-1])
+
+
+def play(playbook: str) -> None:
+    """Run a playbook of the scenario."""
+    command = [str(LAB / "run"), "ansible-playbook", "-i", str(LAB / "inventory.yml"), str(SCENARIO / playbook)]
+    environment = {**os.environ, "FC_HOST": HOST, "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def exported(lab: Lab) -> Iterator[FibreChannel]:
+    """The ports and the exports, for all tests; taken away at the end."""
+    play("cleanup.yml")
+    play("prepare.yml")
+    yield FibreChannel(lab)
+    play("cleanup.yml")
+
+
+@pytest.fixture
+def fc(exported: FibreChannel) -> Iterator[FibreChannel]:
+    """The same for one test, which must leave nothing behind."""
+    yield exported
+    left = exported.devices()
+    if left:
+        exported.lab.ssh(HOST, f"for card in {' '.join(CARDS)}; do ip link set $card up; done")
+        both = [exported.connection(0), exported.connection(1)]
+        exported.lab.module(HOST, "volume_attach", connections=both, state="absent", force=True)
+    assert left == []
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 120) -> None:
+    """Look until something holds."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(1)
+
+
+def test_os_brick_and_volume_attach_detach_what_the_other_attached(fc: FibreChannel) -> None:
+    connection = fc.connection(0)
+    data = connection["connection_info"]["data"]
+    attachment = fc.lab.attach(HOST, [connection], min_paths=2)["attachments"][0]
+    assert fc.os_brick("connect_volume", data) == attachment["attach_info"]
+    fc.os_brick("disconnect_volume", data, attachment["attach_info"])
+    assert fc.devices() == []
+    assert fc.lab.detach(HOST, fc.names[0])["changed"]  # only the record was left
+    fc.os_brick("connect_volume", data)
+    assert fc.lab.succeed(HOST, "volume_attach", connections=[connection], state="absent")["changed"]
+
+
+def test_connection_for_the_ports_of_another_host_is_refused(fc: FibreChannel) -> None:
+    connection = fc.connection(0)
+    connection["connector"] = {**fc.connector, "wwpns": ["50060160bee00000"]}
+    refused = fc.lab.refuse(HOST, "volume_attach", "invalid_argument", connections=[connection])
+    assert refused["errors"][0]["field"] == "connections[0].connector.wwpns"
+
+
+def test_grown_volume(fc: FibreChannel) -> None:
+    fc.lab.attach(HOST, [fc.connection(0)])
+    fc.lab.ssh("controller", f"lvextend -q -L 192M vg0/{fc.names[0]}")
+    grown = fc.lab.attach(HOST, [fc.connection(0, size_bytes=192 * 1024**2)])
+    assert (grown["changed"], grown["attachments"][0]["size_bytes"]) == (True, 192 * 1024**2)
+    assert len(grown["attachments"][0]["paths"]) == 2
+    fc.lab.detach(HOST, fc.names[0])
+
+
+def test_lun_that_shows_another_volume_is_refused(fc: FibreChannel) -> None:
+    fc.lab.attach(HOST, [fc.connection(0)])
+    fc.lab.ssh("controller", EXCHANGE.format(*fc.luns))
+    try:
+        exchanged = fc.connection(1, lun=fc.luns[0])
+        before = fc.devices()
+        fc.lab.refuse(HOST, "volume_attach", "data_loss", connections=[exchanged], multipath=True)
+        assert fc.devices() == before
+        # Once the old one is gone, it is found for what it is.
+        fc.lab.detach(HOST, fc.names[0])
+        attachment = fc.lab.attach(HOST, [exchanged])["attachments"][0]
+        assert attachment["wwn"] == exchanged["volume"]["wwn"]
+        fc.lab.detach(HOST, fc.names[1])
+    finally:
+        fc.lab.ssh("controller", EXCHANGE.format(*fc.luns))
+
+
+def test_paths_that_are_dead(fc: FibreChannel) -> None:
+    # A cable less: told at once, and no reason to fail.
+    fc.lab.ssh(HOST, f"ip link set {CARDS[0]} down")
+    attached = fc.lab.attach(HOST, [fc.connection(0)])["attachments"][0]
+    assert attached["missing_paths"] == [fc.pairs[0]]
+    # The other one too: what was written may not be lost without being asked.
+    fc.lab.ssh(HOST, f"ip link set {CARDS[1]} down")
+    wait_until(lambda: "running" not in fc.lab.ssh(HOST, "cat /sys/block/sd*/device/state"))
+    began = time.monotonic()
+    fc.lab.refuse(HOST, "volume_attach", "unavailable", volumes=[fc.names[0]], state="absent")
+    forced = fc.lab.detach(HOST, fc.names[0], force=True, timeout=90)
+    assert "is lost" in " ".join(forced["warnings"].split())
+    assert time.monotonic() - began < 240  # nothing waits for a dead path
+    assert fc.devices() == []
+    # As long as it is exported the kernel takes it again when the ports see each other; then it is there for a detach.
+    fc.lab.ssh(HOST, f"for card in {' '.join(CARDS)}; do ip link set $card up; done")
+    wait_until(lambda: len(fc.devices()) == 6)
+    both = [fc.connection(0), fc.connection(1)]
+    assert len(fc.lab.succeed(HOST, "volume_attach", connections=both, state="absent")["changed_volumes"]) == 2
