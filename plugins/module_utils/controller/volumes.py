@@ -20,6 +20,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 # For a step under the backend's lock, waiting for it included. Clearing a volume, which may take hours, is none.
 STEP_SECONDS = 300
 
+_ANEW = "The deletion of an earlier volume {name} had begun and was completed; {name} is a new volume, and empty."
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -32,6 +34,11 @@ class Decision:
     @property
     def changes(self) -> bool:
         return self.before != self.after
+
+    @property
+    def anew(self) -> bool:
+        """Whether the deletion of an earlier volume of this name has to be completed first."""
+        return bool(self.before and self.before.deleting and self.after)
 
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -52,16 +59,26 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
     backend = opened()
     decisions, failures = decided(backend)
+    anew = {decision.name: decision for decision in decisions if decision.anew}
     if not check_mode and any(decision.changes for decision in decisions):
+        unfinished: Failures = {}
+        earlier = [decision.before for decision in anew.values() if decision.before]
+        if earlier:
+            with _locked(backend, names):
+                backend.begin_deletion(earlier)
+            _finish_deletion(opened, earlier, unfinished)
         with _locked(backend, names):
             decisions, failures = decided(backend)
+            failures.update(unfinished)
             if present:
-                decisions = _make(backend, decisions, failures)
+                decisions = _make(backend, [one for one in decisions if one.name not in failures], failures)
             else:
                 _begin_deletion(backend, decisions, failures)
         if not present:
             _finish_deletion(opened, [decision.before for decision in decisions if decision.before], failures)
-    return _result(names, decisions, failures, backend.name)
+    return _result(
+        names, [replace(one, before=anew.get(one.name, one).before) for one in decisions], failures, backend.name
+    )
 
 
 def _to_be_present(backend: Backend, names: list[str], size_bytes: Optional[int]) -> tuple[list[Decision], Failures]:
@@ -72,7 +89,9 @@ def _to_be_present(backend: Backend, names: list[str], size_bytes: Optional[int]
     for name in names:
         before = inventory.volumes.get(name)
         try:
-            if before:
+            if before and before.deleting and rounded is not None:
+                after = Volume(name, id="", size_bytes=rounded, backend=backend.name)
+            elif before:
                 after = rules.resized(before, before.size_bytes if rounded is None else rounded)
             elif name in inventory.strangers:
                 raise StorageError("already_exists", inventory.strangers[name])
@@ -125,6 +144,10 @@ def _to_be_absent(backend: Backend, names: list[str]) -> tuple[list[Decision], F
 def _make(backend: Backend, decisions: list[Decision], failures: Failures) -> list[Decision]:
     def make(decision: Decision) -> Decision:
         if decision.changes and decision.after:
+            if decision.anew:
+                raise StorageError(
+                    "aborted", f"Another call has begun to delete volume {decision.name}; repeat this one."
+                )
             if decision.before:
                 backend.grow(decision.before, decision.after.size_bytes)
             else:
@@ -203,6 +226,7 @@ def _result(names: list[str], decisions: list[Decision], failures: Failures, bac
                 changed=decision.changes,
                 before=decision.before.as_dict() if decision.before else {},
                 after=decision.after.as_dict() if decision.after else {},
+                warnings=[_ANEW.format(name=name)] if decision.anew else [],
             )
         )
     return batch_result("volumes", outcomes)

@@ -109,11 +109,26 @@ def test_a_volume_that_cannot_be_cleared_stays_and_can_be_deleted_again(backend:
     backend.refuses = {"a"}
     assert ask(state="absent")["error_code"] == "unavailable"
     assert backend.volumes["a"].deleting
-    refused = ask(size="1GiB")
-    assert refused["error_code"] == "failed_precondition"
+    assert ask(size="1GiB")["error_code"] == "unavailable"
+    assert backend.volumes["a"].deleting
     backend.refuses = set()
     assert ask(state="absent")["changed"]
     assert backend.volumes == {}
+
+
+def test_a_volume_whose_deletion_was_cut_short_is_made_anew(backend: MemoryBackend) -> None:
+    earlier = replace(backend.volumes["a"], id="earlier", deleting=True)
+    backend.volumes["a"] = earlier
+    assert ask()["error_code"] == "failed_precondition"  # without a size there is nothing to make
+    predicted = ask(size="1GiB", check_mode=True)
+    assert (predicted["changed"], backend.volumes["a"]) == (True, earlier)
+    made = ask(size="1GiB")
+    assert made["changed"]
+    assert "is a new volume, and empty" in made["warnings"][0]
+    assert backend.volumes["a"].id != earlier.id
+    assert not backend.volumes["a"].deleting
+    assert backend.calls.index("delete a") < backend.calls.index("create a")
+    assert not ask(size="1GiB")["changed"]
 
 
 def test_a_volume_that_cannot_be_cleared_does_not_keep_others(backend: MemoryBackend) -> None:
