@@ -52,8 +52,9 @@ def absent(ports: dict[str, list[str]], devices: list[dict[str, Any]]) -> None:
 
 
 def paths() -> set[str]:
-    """All that there is of storage objects and exports, however old."""
-    return {str(path) for path in FABRIC.parent.glob("core/iblock_*/*")} | {str(path) for path in FABRIC.rglob("lun_*")}
+    """All that there is of storage objects, ports and LUNs, however old."""
+    found = [*FABRIC.parent.glob("core/iblock_*/*"), *FABRIC.rglob("naa.*"), *FABRIC.rglob("lun_*")]
+    return {str(path) for path in found}
 
 
 def naa(wwpn: str) -> str:
