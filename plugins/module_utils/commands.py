@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -41,18 +42,23 @@ class Finished:
 
 
 class Running:
-    """A program that was started and may still be running."""
+    """A program that was started and may still be running.
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    Args:
+        argv: the program and its arguments, which everybody on the machine can read.
+        text: for its standard input; that nobody else can. It must fit into a pipe.
+    """
+
+    def __init__(self, argv: Sequence[str], text: Optional[str] = None) -> None:
         self.argv = tuple(argv)
         try:
             # A session of its own: what is sent to the module's terminal or group does not reach it.
             self._process = subprocess.Popen(
                 self.argv,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 env=ENVIRONMENT,
                 start_new_session=True,
@@ -62,6 +68,11 @@ class Running:
                 "failed_precondition",
                 f"{self.argv[0]} is not installed on this machine; install the package that has it.",
             ) from None
+        if text is not None and self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already, and says why
+                self._process.stdin.write(text)
+                self._process.stdin.close()
+            self._process.stdin = None
 
     @property
     def ended(self) -> bool:
@@ -77,9 +88,9 @@ class Running:
             return Finished(self.argv, None, "", "")
 
 
-def run(argv: Sequence[str], deadline: Deadline) -> Finished:
+def run(argv: Sequence[str], deadline: Deadline, text: Optional[str] = None) -> Finished:
     """Run a program to its end, or to the deadline.
 
     AnsibleModule.run_command would wait for ever for a program that hangs on a dead device.
     """
-    return Running(argv).wait(deadline)
+    return Running(argv, text).wait(deadline)

@@ -17,6 +17,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 
 # The keys under which connection_info carries a secret, for every protocol that has one (os-brick's names).
 SECRET_KEYS = frozenset({"auth_password", "discovery_auth_password", "keyring", "dhchap_key", "dhchap_ctrl_key"})
+# The options that carry one; text in place of the mapping is a passphrase that somebody put one level too high.
+SECRET_OPTIONS = frozenset({"encryption", "passphrase", "passphrases"})
 
 # How Ansible's messages about arguments name the argument.
 NAMED_ARGUMENT = re.compile(
@@ -37,8 +39,10 @@ def secrets_in(value: Any) -> Iterator[str]:
     """Every secret in a module's arguments, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in SECRET_KEYS and isinstance(inner, str) and inner:
+            if key in SECRET_KEYS | SECRET_OPTIONS and isinstance(inner, str) and inner:
                 yield inner
+            elif key == "passphrases" and isinstance(inner, dict):
+                yield from (str(passphrase) for passphrase in inner.values() if passphrase)
             else:
                 yield from secrets_in(inner)
     elif isinstance(value, (list, tuple)):

@@ -23,6 +23,7 @@ extends_documentation_fragment:
 requirements:
   - open-iscsi
   - multipath-tools, for O(multipath=true)
+  - cryptsetup, for O(encryption)
 options:
   state:
     description:
@@ -67,6 +68,7 @@ options:
     description:
       - Whether the host logs in again when it boots.
       - A volume over Fibre Channel comes back at boot as long as it is exported to the host, whatever this says.
+      - An encrypted volume comes back closed, because its passphrase is stored nowhere on the host. Repeat the call to open it.
     type: bool
     default: false
   force:
@@ -76,6 +78,44 @@ options:
       - A device in use is never taken away, whatever this says.
     type: bool
     default: false
+  encryption:
+    description:
+      - Have the volumes encrypted with LUKS. After a volume is attached its LUKS volume is opened, and the attachment's C(path) is the
+        opened device. LUKS1 is opened too, but only LUKS2 is made.
+      - Left out, volumes are attached as they are. All volumes of a call are encrypted, or none; a volume that is attached the other
+        way is refused with C(already_exists).
+      - One passphrase for all volumes of a call is usual and what a survey can ask for. Volumes with a passphrase of their own, as a key manager
+        hands them out, have it by name.
+      - For O(state=absent) it is not needed. What this module has opened it closes.
+    type: dict
+    suboptions:
+      passphrase:
+        description:
+          - The passphrase of the volumes that O(encryption.passphrases) does not name.
+          - Text of one line, at most 512 bytes, so that it can also be typed where cryptsetup asks for it. It reaches cryptsetup by its standard input.
+        type: str
+      passphrases:
+        description:
+          - Passphrases by the name of the volume. Names of other volumes are allowed.
+        type: dict
+      format:
+        description:
+          - Whether a volume on which nothing is found is made a LUKS2 volume. Without it such a volume is refused.
+          - A volume that holds LUKS is opened and never formatted. One that holds anything else that C(wipefs) knows, such as a file system,
+            a partition table or a physical volume of LVM, is refused, whatever this says. So is one that something uses, and one whose LUKS header
+            was there before on this host and is gone.
+          - B(Data that nobody can recognize, such as that of a database without a file system, looks like nothing.)
+          - It may stay true in a playbook. A format that was interrupted is completed by repeating the call, or taken back by O(state=absent).
+        type: bool
+        default: false
+      pbkdf:
+        description:
+          - How formatting makes a key of the passphrase. V(argon2id) is the stronger.
+          - V(pbkdf2) is for hosts in FIPS mode, and for those that have no memory to spare; cryptsetup takes up to 1 GiB for V(argon2id),
+            at each opening.
+        type: str
+        choices: [argon2id, pbkdf2]
+        default: argon2id
   timeout:
     description:
       - How long the whole call may take, in seconds.
@@ -110,6 +150,25 @@ EXAMPLES = r"""
     min_paths: 2
   no_log: true
 
+- name: Attach them encrypted, and make LUKS volumes of those that are blank
+  brickwork.storage.volume_attach:
+    connections: "{{ connected.connections }}"
+    multipath: true
+    encryption:
+      passphrase: "{{ vault_volume_passphrase }}"
+      format: true
+  no_log: true
+  register: attached
+
+- name: Attach them encrypted, one with a passphrase of its own
+  brickwork.storage.volume_attach:
+    connections: "{{ connected.connections }}"
+    encryption:
+      passphrase: "{{ vault_volume_passphrase }}"
+      passphrases:
+        db-log: "{{ vault_log_passphrase }}"
+  no_log: true
+
 - name: Detach by name
   brickwork.storage.volume_attach:
     volumes: [db-data, db-log]
@@ -140,7 +199,9 @@ attachments:
       returned: always
       sample: true
     path:
-      description: The path to use, the same after a reboot of the host.
+      description:
+        - The path to use, the same after a reboot of the host.
+        - Of an encrypted volume the opened device, C(/dev/mapper/brickwork-) followed by the volume's id, which is there only while it is open.
       type: str
       returned: when attached, or known beforehand
       sample: /dev/disk/by-id/dm-uuid-mpath-360014055f0c6a3e3b0f4a539d579b3b8
@@ -188,10 +249,20 @@ attachments:
       returned: always
       sample: []
     size_bytes:
-      description: The size of the device, in bytes.
+      description: The size of the device, in bytes. An opened LUKS volume is smaller than the volume by its header.
       type: int
       returned: when attached, or known beforehand
       sample: 1073741824
+    encrypted:
+      description: Whether C(path) and C(device) are an opened LUKS volume.
+      type: bool
+      returned: always
+      sample: false
+    underlying_path:
+      description: Of an encrypted volume the path of the device beneath, which holds the LUKS header. Adding a passphrase or saving the header needs it.
+      type: str
+      returned: for an encrypted volume
+      sample: /dev/disk/by-id/dm-uuid-mpath-360014055f0c6a3e3b0f4a539d579b3b8
     attach_info:
       description: The device, in the form in which os-brick's C(connect_volume) returns it.
       type: dict
@@ -236,6 +307,15 @@ def main() -> None:
             "min_paths": {"type": "int", "default": 1},
             "persistent": {"type": "bool", "default": False},
             "force": {"type": "bool", "default": False},
+            "encryption": {
+                "type": "dict",
+                "options": {
+                    "passphrase": {"type": "str", "no_log": True},
+                    "passphrases": {"type": "dict", "no_log": True},
+                    "format": {"type": "bool", "default": False},
+                    "pbkdf": {"type": "str", "choices": ["argon2id", "pbkdf2"], "default": "argon2id"},
+                },
+            },
             "timeout": {"type": "int", "default": 180},
         },
         mutually_exclusive=[("connections", "volumes")],

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.integration.lab import LAB, Lab
+# pytest reads this file before pytest-ansible has made the collection known.
+if TYPE_CHECKING:
+    from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 VOLUMES = ("test-data", "test-log")
 HOSTS = ("host1", "host2")
@@ -18,6 +21,8 @@ HOSTS = ("host1", "host2")
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """The lab, which must be up."""
+    from ansible_collections.brickwork.storage.tests.integration.lab import LAB, Lab
+
     assert (LAB / "inventory.yml").exists(), "the lab is down; start it with `make lab`"
     return Lab()
 

@@ -5,21 +5,10 @@
 
 from __future__ import annotations
 
+from ansible_collections.brickwork.storage.tests.integration.eavesdropping import READABLE, SAMPLER
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = "host1"
-SAMPLER = """
-mkdir -p /run/test; rm -f /run/test/stop; : > /run/test/arguments
-nohup sh -c 'while [ ! -e /run/test/stop ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" >> /run/test/arguments; done' \
-    > /dev/null 2>&1 &
-"""
-# Everything a user other than root may read, /proc and /sys apart, and what the journal holds.
-READABLE = """
-find / -xdev -type f -perm -o=r -size -20M -print0 2>/dev/null | xargs -0 grep -lF -f /root/.secret 2>/dev/null
-journalctl -q --no-pager 2>/dev/null | grep -F -f /root/.secret
-grep -F -f /root/.secret /run/test/arguments
-true
-"""
 
 
 def test_the_secret_is_in_no_log_output_argument_or_readable_file(lab: Lab, volumes: tuple[str, str]) -> None:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import parse_batch
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, encryption
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
@@ -48,6 +48,7 @@ class _Job:
     link: Optional[str] = None
     takes_map: bool = False
     plan: Optional[AttachPlan] = None
+    lacks: tuple[str, ...] = ()
     before: dict[str, Any] = field(default_factory=dict)
     changed: bool = False
     error: Optional[StorageError] = None
@@ -55,7 +56,12 @@ class _Job:
 
     @property
     def needed(self) -> bool:
-        return self.plan is not None and self.plan.needed
+        return self.plan is not None and (self.plan.needed or bool(self.lacks))
+
+    @property
+    def opened_as(self) -> Optional[str]:
+        """The device-mapper name of the opened volume; None where it is not to be encrypted."""
+        return encryption.name_of(self.wanted.connection.volume.id) if self.wanted and self.wanted.encryption else None
 
 
 def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Records) -> dict[str, Any]:
@@ -78,17 +84,27 @@ def present(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Reco
         if isinstance(parsed, StorageError):
             jobs.append(_Job(name, error=parsed))
         else:
-            wanted = Wanted(parsed, params["multipath"], params["min_paths"], params["persistent"])
-            jobs.append(_Job(name, wanted))
+            jobs.append(_asked_for(name, parsed, params))
     _survey(jobs, params["enforce_multipath"], view, records)
     if not check_mode and any(job.needed for job in jobs):
+        from ansible_collections.brickwork.storage.plugins.module_utils.host import cryptsetup
         from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 
         require(job.wanted.export for job in jobs if job.wanted and job.needed)
+        if any(job.opened_as for job in jobs if job.needed):
+            cryptsetup.require()
         with exclusive(LOCK, "volume_attach", deadline):
             _survey(jobs, params["enforce_multipath"], view, records)  # another call may have changed it
             _attach([job for job in jobs if job.needed], view, records, deadline)
-    return batch_result("attachments", [_outcome(job, host) for job in jobs])
+    return batch_result("attachments", [_outcome(job, host, view) for job in jobs])
+
+
+def _asked_for(name: str, connection: Connection, params: dict[str, Any]) -> _Job:
+    try:
+        encrypted = encryption.asked_for(params["encryption"], connection.volume.name)
+    except StorageError as error:
+        return _Job(name, error=error)
+    return _Job(name, Wanted(connection, params["multipath"], params["min_paths"], params["persistent"], encrypted))
 
 
 def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Records) -> None:
@@ -104,11 +120,11 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
         wwn = volume.wwn or (job.record.wwn if job.record else None)
         job.found = job.wanted.export.find(now, wwn)
         job.link = attachment.stable_link(view, job.wanted.export, job.found)
-        job.before = describe(job.found)
+        job.before = _description(job, view)
         job.takes_map = job.wanted.multipath and job.wanted.export.takes_map(view)
         if job.takes_map and job.found.multipath_map is None and multipathd_runs is None:
             multipathd_runs = "multipathd" in view.process_names()
-        job.plan, job.error = None, None
+        job.plan, job.lacks, job.error = None, (), None
         try:
             if enforce_multipath and job.takes_map and multipathd_runs is False:
                 raise StorageError(
@@ -118,11 +134,13 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
                 )
             map_possible = job.takes_map and multipathd_runs is not False
             job.plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
+            job.lacks = encryption.lacks(job.wanted.encryption, volume.id, job.record, job.found, view)
         except StorageError as error:
             job.error = error
 
 
 def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline) -> None:
+    from ansible_collections.brickwork.storage.plugins.module_utils.host import cryptsetup
     from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
     from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 
@@ -132,8 +150,9 @@ def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline)
             record = record_of(job.wanted, job.record, job.found)
             # Before anything else: whoever comes after a kill must know what was begun.
             records.write(record)
-            attempts.append((job, Attempt(job.wanted, job.plan, record)))
-    connect([attempt for _job, attempt in attempts], view, deadline)
+            attempts.append((job, Attempt(job.wanted, job.plan, record, found=job.found, link=job.link)))
+    connect([attempt for _job, attempt in attempts if attempt.plan.needed], view, deadline)
+    cryptsetup.open_volumes([attempt for _job, attempt in attempts], view, records, deadline)
     for job, attempt in attempts:
         if attempt.error:
             continue
@@ -163,7 +182,7 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
             removal = replace(removal, portals=tuple(attempt.tried))
         # Nothing was written to a device that was never handed out.
         removals.append(replace(removal, force=True, attach_info=removal.attach_info or attempt.attach_info))
-    release(removals, view, Deadline(CLEAN_UP_SECONDS))
+    release([removal for removal in removals if removal.portals], view, Deadline(CLEAN_UP_SECONDS))
     for (job, attempt), removal in zip(failed, removals):
         job.error = attempt.error
         if removal.error:
@@ -171,21 +190,33 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
                 f"{job.name}: not all could be taken away ({removal.error.message}); it is recorded, detach it by its name."
             )
         elif job.record:
-            records.write(job.record)
+            records.write(replace(job.record, formatting=removal.formatting))
         else:
             records.remove(attempt.wanted.connection.volume.id)
 
 
-def _outcome(job: _Job, host: str) -> Outcome:
+def _outcome(job: _Job, host: str, view: Sysfs) -> Outcome:
     if job.error or job.wanted is None or job.plan is None:
         return Outcome(job.name, error=job.error, warnings=job.warnings)
     volume = job.wanted.connection.volume
     if job.needed and not job.changed:  # check mode
         result = attachment.predicted(job.wanted.connection, host, job.plan.multipath_map)
-        return Outcome(job.name, result, True, job.before, describe_planned(job.wanted, job.plan.multipath_map))
+        after = describe_planned(job.wanted, job.plan.multipath_map)
+        if job.opened_as:
+            result = attachment.opened(result, job.opened_as, None)
+            after["encrypted"] = result["path"]
+        return Outcome(job.name, result, True, job.before, after)
     if job.takes_map and job.found.multipath_map is None:
         job.warnings.append(f"{job.name}: multipathd does not run on this host, so the volume has no multipath map.")
     info = job.record.attach_info if job.record else {}
     missing = missing_portals(job.wanted, job.found)
     result = attachment.attached(volume.as_dict(), host, job.found, job.link, info, missing)
-    return Outcome(job.name, result, job.changed, job.before, describe(job.found), warnings=job.warnings)
+    if job.opened_as:
+        result = attachment.opened(result, job.opened_as, encryption.opened_as(view, job.opened_as))
+    return Outcome(job.name, result, job.changed, job.before, _description(job, view), warnings=job.warnings)
+
+
+def _description(job: _Job, view: Sysfs) -> dict[str, Any]:
+    """What C(--diff) shows of a volume."""
+    opened = encryption.describe_opened(encryption.opened_as(view, job.opened_as)) if job.opened_as else {}
+    return {**describe(job.found), **opened}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection
+from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import Opened, path_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
@@ -51,7 +52,27 @@ def attached(
         ],
         "missing_paths": missing,
         "size_bytes": found.size_bytes,
+        "encrypted": False,
+        "underlying_path": None,
         "attach_info": info,
+    }
+
+
+def opened(beneath: dict[str, Any], name: str, device: Optional[Opened]) -> dict[str, Any]:
+    """The attachment of an encrypted volume: what is used is the opened device.
+
+    Args:
+        beneath: the same without encryption.
+        name: of the opened device, device-mapper's.
+        device: the opened device; None where it is not open, as in check mode.
+    """
+    return {
+        **beneath,
+        "path": path_of(name),
+        "device": device.node if device else None,
+        "size_bytes": device.size_bytes if device else None,
+        "encrypted": True,
+        "underlying_path": beneath["path"],
     }
 
 
@@ -68,6 +89,8 @@ def not_attached(volume: dict[str, Any], host: str) -> dict[str, Any]:
         "paths": [],
         "missing_paths": [],
         "size_bytes": None,
+        "encrypted": False,
+        "underlying_path": None,
         "attach_info": {},
     }
 

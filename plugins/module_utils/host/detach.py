@@ -13,6 +13,12 @@ from typing import Any, Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch, recorded
+from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import (
+    Opened,
+    describe_opened,
+    name_of,
+    opened_as,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
@@ -34,6 +40,7 @@ class _Job:
     volume: dict[str, Any]
     removal: Optional[Removal] = None
     found: Found = field(default_factory=Found)
+    opened: Optional[Opened] = None
     error: Optional[StorageError] = None
 
 
@@ -93,6 +100,8 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
         record.multipath if record else False,
         record.attach_info if record else {},
         force,
+        name_of(connection.volume.id),
+        record.formatting if record else None,
     )
 
 
@@ -112,7 +121,8 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
         removal = removal_of(parsed, record, staying, params["force"])
         found = removal.find(now)
         there = record is not None or found.anything
-        jobs.append(_Job(name, parsed.volume.as_dict(), removal if there else None, found))
+        opened = opened_as(now, name_of(parsed.volume.id))
+        jobs.append(_Job(name, parsed.volume.as_dict(), removal if there or opened else None, found, opened))
     return jobs
 
 
@@ -138,5 +148,8 @@ def _outcome(job: _Job, host: str) -> Outcome:
     removal = job.removal
     if job.error or removal is None:
         return Outcome(job.name, result, error=job.error, warnings=removal.warnings if removal else [])
-    gone = describe(Found())
-    return Outcome(job.name, result, True, describe(job.found), gone, warnings=removal.warnings)
+    before, gone = describe(job.found), describe(Found())
+    if job.opened:
+        before.update(describe_opened(job.opened))
+        gone.update(describe_opened(None))
+    return Outcome(job.name, result, True, before, gone, warnings=removal.warnings)

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import Encryption
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
@@ -23,6 +24,7 @@ class Wanted:
     multipath: bool
     min_paths: int
     persistent: bool
+    encryption: Optional[Encryption] = None
 
     @property
     def export(self) -> Export:
@@ -224,5 +226,12 @@ def record_of(wanted: Wanted, record: Optional[Record], found: Found) -> Record:
         return replace(record, connection=connection)
     kept = record.kept_portals if record else sorted({session.portal for session in found.sessions})
     return Record(
-        connection, wanted.multipath, wanted.persistent, kept_portals=kept, wwn=record.wwn if record else None
+        connection,
+        wanted.multipath,
+        wanted.persistent,
+        kept_portals=kept,
+        wwn=record.wwn if record else None,
+        encrypted=wanted.encryption is not None,
+        formatting=record.formatting if record else None,
+        header_bytes=record.header_bytes if record else None,
     )

@@ -33,6 +33,9 @@ class Record:
         kept_portals: sessions that were there before: not ours to end.
         wwn: of the device that was found at the first attach.
         attach_info: what the first attach returned, in os-brick's form.
+        encrypted: as asked for.
+        formatting: the UUID of the LUKS header that a format has begun to write, until it has ended.
+        header_bytes: how much smaller than the device the opened volume was; None while it has never been open.
     """
 
     connection: dict[str, Any]
@@ -42,6 +45,9 @@ class Record:
     kept_portals: list[str] = field(default_factory=list)
     wwn: Optional[str] = None
     attach_info: dict[str, Any] = field(default_factory=dict)
+    encrypted: bool = False
+    formatting: Optional[str] = None
+    header_bytes: Optional[int] = None
 
     @property
     def volume(self) -> dict[str, Any]:

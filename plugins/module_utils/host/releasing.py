@@ -14,10 +14,12 @@ from typing import Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import LATE, flush
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import cryptsetup
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import by_engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import (
     POLL_SECONDS,
     Removal,
+    opened_device,
     refusal,
     remaining,
     wait_until_gone,
@@ -42,8 +44,15 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     engines = by_engine(removals, view, deadline)
     for engine, its in engines:
         engine.settle(its)
+    now = view.glance()
+    cryptsetup.settle([(removal.opened_as, removal.find(now)) for removal in removals], view, deadline)
     _give_up(remaining(removals), view, deadline)
     _check(remaining(removals), view, deadline)
+    cryptsetup.discard_unfinished(remaining(removals), view, deadline)
+    opened = [removal for removal in remaining(removals) if cryptsetup.standing(view, removal)]
+    # What is on its way through the opened device first, then what it has left to the one beneath.
+    _flush(opened, view, deadline)
+    cryptsetup.close(remaining(opened), view, deadline)
     _flush(remaining(removals), view, deadline)
     for engine, its in engines:
         engine.take_away(remaining(its))
@@ -65,8 +74,10 @@ def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     now = view.glance()
     for removal in removals:
         found = removal.find(now)
-        dead = removal.whole and found.node and not found.running_paths
-        if not (dead and removal.force and may_pass(users(now, found))):
+        opened = opened_device(now, removal)
+        node = found.node or (f"/dev/{opened}" if opened else None)
+        dead = removal.whole and node and not found.running_paths
+        if not (dead and removal.force and may_pass(users(now, found, opened))):
             continue
         gave_up = ""
         if found.multipath_map:
@@ -74,7 +85,7 @@ def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
             run(["dmsetup", "message", alias, "0", "fail_if_no_path"], deadline)
             gave_up = f" The map {alias} was told to fail what it had queued (fail_if_no_path)."
         removal.warnings.append(
-            f"{removal.volume}: all paths of {found.node} were dead; what was not written to it before is lost.{gave_up}"
+            f"{removal.volume}: all paths of {node} were dead; what was not written to it before is lost.{gave_up}"
         )
 
 
@@ -100,12 +111,13 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     flushing = []
     now = view.glance()
     for removal in removals:
-        found = removal.find(now)
-        if not removal.whole or found.node is None:
+        found, opened = removal.find(now), cryptsetup.standing(now, removal)
+        nodes = [opened.path] if opened else found.nodes_to_flush
+        if not removal.whole or not nodes:
             continue
         if removal.force and not found.running_paths:
             continue
-        flushing += [(removal, node) for node in found.nodes_to_flush]
+        flushing += [(removal, node) for node in nodes]
     if any(removal.force for removal in removals):
         deadline = deadline.within(LAST_FLUSH_SECONDS)
     failures = flush([node for _removal, node in flushing], deadline)

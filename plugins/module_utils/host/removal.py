@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import opened_as
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
@@ -34,6 +35,8 @@ class Removal:
         multipath: whether it was attached with multipath.
         attach_info: what the attach returned, in os-brick's form; empty where it is not known.
         force: go on where data can no longer be saved.
+        opened_as: the device-mapper name under which this collection opens it.
+        formatting: the UUID of the LUKS header that a format has begun and not finished.
         error: why it did not leave.
         warnings: what a person must know.
     """
@@ -47,6 +50,8 @@ class Removal:
     multipath: bool = False
     attach_info: dict[str, Any] = field(default_factory=dict)
     force: bool = False
+    opened_as: Optional[str] = None
+    formatting: Optional[str] = None
     error: Optional[StorageError] = None
     warnings: list[str] = field(default_factory=list)
 
@@ -81,7 +86,7 @@ def refusal(view: Sysfs, removal: Removal, found: Found) -> Optional[StorageErro
         nobody said C(force).
     """
     # A path more or less does not disturb who uses the volume by the others.
-    using = users(view, found) if removal.whole else []
+    using = users(view, found, opened_device(view, removal)) if removal.whole else []
     if using:
         return StorageError(
             "failed_precondition",
@@ -97,6 +102,12 @@ def refusal(view: Sysfs, removal: Removal, found: Found) -> Optional[StorageErro
             portals=sorted(path.portal for path in found.paths),
         )
     return None
+
+
+def opened_device(view: Sysfs, removal: Removal) -> Optional[str]:
+    """The kernel name of what this collection has opened over a volume; None where nothing is."""
+    opened = opened_as(view, removal.opened_as) if removal.opened_as else None
+    return opened.device if opened and opened.is_luks else None
 
 
 def remaining(removals: Iterable[Removal]) -> list[Removal]:

@@ -192,15 +192,6 @@ class Topology(Sysfs):
         """Every multipath map."""
         return [found for found in (self.multipath_map(name) for name in self._names("dm-")) if found]
 
-    def members(self, name: str) -> list[str]:
-        """The kernel names of what a block device stands on."""
-        return sorted(entry.name for entry in entries(self._sys / "class/block" / name / "slaves"))
-
-    def size_bytes(self, name: str) -> Optional[int]:
-        """The size of a block device; None where it is gone."""
-        size = text(self._sys / "class/block" / name / "size")
-        return int(size) * SECTOR_BYTES if size else None
-
     def is_read_only(self, name: str) -> bool:
         """Whether the kernel refuses writes to a block device."""
         return text(self._sys / "class/block" / name / "ro") == "1"

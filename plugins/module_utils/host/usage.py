@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
@@ -18,20 +19,22 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs impor
 WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync", apart.NAME}
 
 
-def users(view: Sysfs, found: Found) -> list[str]:
+def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
     """What uses a volume on this host.
 
     Args:
         view: the host.
         found: the volume.
+        opened: the device over it that this collection has opened, by its kernel name: that is no use in itself, but what uses
+            it uses the volume.
 
     Returns:
         Mount points, volume groups and the like, processes with their PID, in words; empty when nobody uses it.
     """
-    device = found.device
+    device = opened or found.device
     if device is None:
         return []
-    names, stacked = _parts(view, found)
+    names, stacked = _parts(view, found, opened)
     numbers = {view.number(name) for name in names} - {""}
     stacked_numbers = {view.number(name) for name in stacked} - {""}
     using = [f"mount point {point}" for point in view.mount_points(numbers | stacked_numbers)]
@@ -48,9 +51,11 @@ def may_pass(using: list[str]) -> bool:
     return all(user.startswith(("process ", "something ")) for user in using)
 
 
-def _parts(view: Sysfs, found: Found) -> tuple[set[str], set[str]]:
+def _parts(view: Sysfs, found: Found, opened: Optional[str]) -> tuple[set[str], set[str]]:
     """The device with its paths and partitions, and what is stacked on any of them."""
     own = {path.device for path in found.paths}
+    if opened:
+        own.add(opened)
     if found.multipath_map:
         own.add(found.multipath_map.name)
     for name in sorted(own):

@@ -114,6 +114,8 @@ def test_repeat_changes_nothing_and_starts_nothing(host: Host, capture: Capture)
             ],
             "missing_paths": [],
             "size_bytes": CAPTURE_SIZE,
+            "encrypted": False,
+            "underlying_path": None,
             "attach_info": record().attach_info,
         }
     ]

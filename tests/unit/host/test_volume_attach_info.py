@@ -111,6 +111,8 @@ def test_recorded_volume(host: Host, capture: Capture) -> None:
             ],
             "missing_paths": [],
             "size_bytes": CAPTURE_SIZE,
+            "encrypted": False,
+            "underlying_path": None,
             "attach_info": record().attach_info,
             "sessions": [
                 {"name": "session1", "target": CAPTURE_TARGET, "portal": PORTAL_B, "state": "LOGGED_IN"},
