@@ -215,11 +215,11 @@ class Sysfs:
 
     def members(self, name: str) -> list[str]:
         """The kernel names of what a block device stands on."""
-        return sorted(entry.name for entry in _entries(self._sys / "class/block" / name / "slaves"))
+        return sorted(_names(f"{self._sys}/class/block/{name}/slaves"))
 
     def size_bytes(self, name: str) -> Optional[int]:
         """The size of a block device; None where it is gone."""
-        size = _text(self._sys / "class/block" / name / "size")
+        size = _text(f"{self._sys}/class/block/{name}/size")
         return int(size) * SECTOR_BYTES if size else None
 
     def partitions(self, name: str) -> list[str]:
@@ -239,7 +239,7 @@ class Sysfs:
 
     def dm_named(self, name: str) -> Optional[str]:
         """The kernel name of the device that device-mapper calls so; None where there is none."""
-        devices = (block.name for block in _entries(self._sys / "block") if block.name.startswith("dm-"))
+        devices = (device for device in _names(f"{self._sys}/block") if device.startswith("dm-"))
         return next((device for device in devices if self.dm(device, "name") == name), None)
 
     def link_target(self, link: str) -> Optional[str]:
