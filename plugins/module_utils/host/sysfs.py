@@ -219,7 +219,7 @@ class Sysfs:
 
     def size_bytes(self, name: str) -> Optional[int]:
         """The size of a block device; None where it is gone."""
-        size = _text(self._sys / "class/block" / name / "size")
+        size = _text(f"{self._sys}/class/block/{name}/size")
         return int(size) * SECTOR_BYTES if size else None
 
     def partitions(self, name: str) -> list[str]:
@@ -239,7 +239,7 @@ class Sysfs:
 
     def dm_named(self, name: str) -> Optional[str]:
         """The kernel name of the device that device-mapper calls so; None where there is none."""
-        devices = (block for block in _names(f"{self._sys}/block") if block.startswith("dm-"))
+        devices = (device for device in _names(f"{self._sys}/block") if device.startswith("dm-"))
         return next((device for device in devices if self.dm(device, "name") == name), None)
 
     def link_target(self, link: str) -> Optional[str]:
