@@ -10,8 +10,8 @@ demo: bootstrap ## See the main job happen on real machines: create, attach, mov
 test: ## Everything that has to hold: linters, sanity, unit tests, Molecule on the lab
 	@tests/run
 
-test-full: export EVERY_MOMENT := 1
-test-full: test ## The same with a module killed at every moment, and the benchmarks of 8 volumes
+test-full: export FULL := 1
+test-full: test ## The same with the tests that take long, a module killed at every moment, and the benchmarks of 8 volumes
 	@tests/bench/run --volumes 8
 
 lint sanity unit molecule integration:

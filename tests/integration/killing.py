@@ -38,7 +38,7 @@ def moments(
 
     Each is killed twice: once for the test to repeat it (true) and once to ask for the opposite at once.
     """
-    for moment in range(1, MOST_MOMENTS + 1, 1 if os.environ.get("EVERY_MOMENT") else step):
+    for moment in range(1, MOST_MOMENTS + 1, 1 if os.environ.get("FULL") else step):
         for repeated in (True, False):
             lab.ssh(host, f"echo {moment}:{delay} > {DIRECTORY}/at")
             done = lab.ansible(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Play:
 class Lab:
     """The machines of a lab that is up."""
 
+    _sockets: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="lab-"))
     _connectors: dict[tuple[str, bool], dict[str, Any]] = field(default_factory=dict)
 
     def ansible(self, *arguments: str, verbose: bool = False) -> subprocess.CompletedProcess[str]:
@@ -127,13 +129,22 @@ class Lab:
 
     def ssh(self, host: str, script: str, check: bool = True) -> str:
         """Run a shell script on a machine and return what it printed."""
-        command = [str(LAB / "run"), "ssh", "-F", str(LAB / "ssh_config"), host, "bash -s"]
-        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run(
+            self._ssh(host, "bash -s"), input=script, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
         assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def _ssh(self, *arguments: str) -> list[str]:
+        # One connection for all commands: a new one takes a second of the machine.
+        share = ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", f"ControlPath={self._sockets}/%C"]
+        return [str(LAB / "run"), "ssh", "-F", str(LAB / "ssh_config"), *share, *arguments]
+
     def control(self, *arguments: str) -> None:
         """Run the lab's own program, to cut networks and to reboot."""
+        if arguments[0] in ("reboot", "kill"):
+            # The connection would outlive the machine, and hang.
+            subprocess.run(self._ssh("-O", "exit", arguments[1]), check=False, capture_output=True)
         subprocess.run(
             ["python3", str(CHECKOUT / "tests/lab"), *arguments], check=True, timeout=LIMIT, capture_output=True
         )

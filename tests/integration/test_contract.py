@@ -211,6 +211,7 @@ def test_another_volume_behind_the_lun_is_refused(lab: Lab, volumes: tuple[str, 
     lab.disconnect("host1", *volumes)
 
 
+@pytest.mark.full
 def test_a_smaller_device_is_refused(lab: Lab, volume: str) -> None:
     connections = lab.connect("host1", volume)
     connections[0]["volume"]["size_bytes"] *= 2
@@ -245,6 +246,7 @@ def test_a_host_that_holds_the_lock_is_named(lab: Lab, volume: str) -> None:
     lab.disconnect("host1", volume)
 
 
+@pytest.mark.full
 class TestAllPathsAreDead:
     @pytest.fixture(autouse=True)
     def cut(self, lab: Lab, attached: dict[str, Any]) -> Iterator[None]:
@@ -304,6 +306,7 @@ def test_a_grown_volume_shows_its_new_size(lab: Lab, volume: str, attached: dict
     assert int(lab.ssh("host1", f"cat /sys/block/{device}/size")) * 512 == size + 64 * 2**20
 
 
+@pytest.mark.full
 def test_the_controller_brings_its_exports_back_when_it_boots(lab: Lab, volume: str, attached: dict[str, Any]) -> None:
     lab.ssh("host1", f"echo kept | dd of={attached['path']} oflag=direct bs=512 conv=sync,notrunc status=none")
     lab.control("reboot", "controller")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A module killed at any moment: repeating it, or asking for the opposite, works and leaves nothing extra.
 
-`make test` tries some of the moments, `make test-full` (EVERY_MOMENT=1) all of them.
+`make test` tries some of the moments, `make test-full` (FULL=1) all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 # Long enough for iscsiadm to be in the middle of a login, short enough not to outlive it.
 A_LITTLE_LATER = 0.2
 HOST = "host1"
+# A little after a moment is most often right before the next one.
+WHEN = pytest.mark.parametrize(
+    ("delay", "step"),
+    [
+        pytest.param(0, 15, id="right before"),
+        pytest.param(A_LITTLE_LATER, 1, id="a little after", marks=pytest.mark.full),
+    ],
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,8 +48,7 @@ def attached_once(lab: Lab) -> None:
     assert kinds == {"session": 2, "disk": 2, "map": 1, "record": 1, "node": 2}, left
 
 
-# A little after a moment is most often right before the next one, so of these fewer are tried.
-@pytest.mark.parametrize(("delay", "step"), [(0, 6), (A_LITTLE_LATER, 11)], ids=["right before", "a little after"])
+@WHEN
 def test_attach(lab: Lab, volume: str, delay: float, step: int) -> None:
     connections = lab.connect(HOST, volume)
     arguments = {"connections": connections, "multipath": True, "min_paths": 2}
@@ -60,7 +67,7 @@ def test_attach(lab: Lab, volume: str, delay: float, step: int) -> None:
     lab.disconnect(HOST, volume)
 
 
-@pytest.mark.parametrize(("delay", "step"), [(0, 6), (A_LITTLE_LATER, 11)], ids=["right before", "a little after"])
+@WHEN
 def test_detach(lab: Lab, volume: str, delay: float, step: int) -> None:
     connections = lab.connect(HOST, volume)
     lab.attach(HOST, connections, min_paths=2)
@@ -81,7 +88,7 @@ def test_detach(lab: Lab, volume: str, delay: float, step: int) -> None:
 def test_connect(lab: Lab, volume: str) -> None:
     arguments = {"volumes": [volume], "connector": lab.connector(HOST)}
     count = 0
-    for moment, repeated in moments(lab, "controller", "volume_connection", 0, arguments, step=17):
+    for moment, repeated in moments(lab, "controller", "volume_connection", 0, arguments, step=40):
         count += 1
         if repeated:
             lab.connect(HOST, volume)
@@ -98,7 +105,7 @@ def test_disconnect(lab: Lab, volume: str) -> None:
     lab.connect(HOST, volume)
     arguments = {"volumes": [volume], "host": HOST, "state": "absent"}
     count = 0
-    for moment, repeated in moments(lab, "controller", "volume_connection", 0, arguments, step=11):
+    for moment, repeated in moments(lab, "controller", "volume_connection", 0, arguments, step=30):
         count += 1
         if repeated:
             lab.disconnect(HOST, volume)
@@ -124,10 +131,11 @@ def logical_volumes(lab: Lab) -> str:
     return lab.ssh("controller", "lvs --noheadings --units b -o lv_name,lv_size vg0")
 
 
+@pytest.mark.full
 def test_create(lab: Lab, untouched: str) -> None:
     arguments = {"volumes": BATCH, "size": "64MiB"}
     count = 0
-    for moment, repeated in moments(lab, "controller", "volume", 0, arguments, step=3):
+    for moment, repeated in moments(lab, "controller", "volume", 0, arguments, step=1):
         count += 1
         if repeated:
             made = lab.succeed("controller", "volume", **arguments)["volumes"]
@@ -139,12 +147,13 @@ def test_create(lab: Lab, untouched: str) -> None:
     assert count
 
 
+@pytest.mark.full
 def test_delete(lab: Lab, untouched: str) -> None:
     wanted = {"volumes": BATCH, "size": "64MiB"}
     lab.succeed("controller", "volume", **wanted)
     mark(lab)
     count = 0
-    for moment, repeated in moments(lab, "controller", "volume", 0, {"volumes": BATCH, "state": "absent"}, step=3):
+    for moment, repeated in moments(lab, "controller", "volume", 0, {"volumes": BATCH, "state": "absent"}, step=1):
         count += 1
         if repeated:
             lab.succeed("controller", "volume", volumes=BATCH, state="absent")

@@ -40,6 +40,7 @@ def fstab(lab: Lab) -> Iterator[None]:
         )
 
 
+@pytest.mark.full
 def test_persistent_volumes_come_back(
     lab: Lab, volumes: tuple[str, str], without_multipathd: None, fstab: None
 ) -> None:

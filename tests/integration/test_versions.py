@@ -48,6 +48,7 @@ def test_environment_of_the_collections_own_is_taken(lab: Lab, newer: str) -> No
     assert [facts[0].get(name) for name in names] == [facts[1].get(name) for name in names]
 
 
+@pytest.mark.full
 def test_nothing_to_do_does_not_leave_the_interpreter(lab: Lab, newer: str, volume: str) -> None:
     connections = lab.connect("host1", volume)
     lab.attach("host1", connections, min_paths=2)

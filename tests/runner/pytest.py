@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import os
+
 from .command import BUILD, ROOT, run
 from .tally import FAILED, Tally, read_junit
 
 # What only some labs have; its tests are in a file of that name, tests/integration/test_fc.py.
 NEEDS = tuple(need for need in ("fc", "nvme") if (ROOT / "tests" / "integration" / f"test_{need}.py").exists())
+
+# Whether to run what takes long, too; and how many seconds the tests on the lab may then take, and without it.
+FULL = bool(os.environ.get("FULL"))
+LAB_LIMIT = 14400 if FULL else 2400
 
 
 def unit() -> Tally:
@@ -20,18 +26,19 @@ def unit() -> Tally:
 def integration() -> Tally:
     """Run the tests under tests/integration that any lab is enough for, where they reach it."""
     others = [f"--ignore=tests/integration/test_{need}.py" for need in NEEDS]
-    return _pytest("integration", "tests/integration", *others, prefix=(".lab/run",), limit=2400)
+    return _pytest("integration", "tests/integration", *others, prefix=(".lab/run",), limit=LAB_LIMIT)
 
 
 def integration_with(need: str) -> Tally:
     """Run the tests of what only some labs have."""
-    return _pytest(f"integration-{need}", f"tests/integration/test_{need}.py", prefix=(".lab/run",), limit=2400)
+    return _pytest(f"integration-{need}", f"tests/integration/test_{need}.py", prefix=(".lab/run",), limit=LAB_LIMIT)
 
 
 def _pytest(name: str, *arguments: str, prefix: tuple[str, ...] = (), limit: int) -> Tally:
     report = BUILD / "junit" / f"{name}.xml"
     report.unlink(missing_ok=True)
-    outcome = run((*prefix, "pytest", f"--junit-xml={report}", *arguments), limit=limit)
+    chosen = () if FULL else ("-m", "not full")
+    outcome = run((*prefix, "pytest", f"--junit-xml={report}", *chosen, *arguments), limit=limit)
     tally = sum((case.tally for case in read_junit(report)), Tally()) if report.exists() else Tally()
     # A crash, or an error outside every test, is in no test's result.
     return tally if outcome.status == 0 or tally.failed else tally + FAILED
