@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -17,7 +17,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 
 # The keys under which connection_info carries a secret, for every protocol that has one (os-brick's names).
 SECRET_KEYS = frozenset({"auth_password", "discovery_auth_password", "keyring", "dhchap_key", "dhchap_ctrl_key"})
-# The options that carry one; text in place of the mapping is a passphrase that somebody put one level too high.
+# The options that carry one. All the text below them is secret, but for that of a well-formed encryption: what is not a mapping there
+# is a passphrase that somebody put one level too high.
 SECRET_OPTIONS = frozenset({"encryption", "passphrase", "passphrases"})
 
 # How Ansible's messages about arguments name the argument.
@@ -39,15 +40,30 @@ def secrets_in(value: Any) -> Iterator[str]:
     """Every secret in a module's arguments, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in SECRET_KEYS | SECRET_OPTIONS and isinstance(inner, str) and inner:
+            if key in SECRET_KEYS and isinstance(inner, str) and inner:
                 yield inner
-            elif key == "passphrases" and isinstance(inner, dict):
-                yield from (str(passphrase) for passphrase in inner.values() if passphrase)
+            elif key in SECRET_OPTIONS and not (key == "encryption" and isinstance(inner, dict)):
+                yield from _texts(inner)
             else:
                 yield from secrets_in(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from secrets_in(inner)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All the text in a value, at any depth, but for the keys of mappings."""
+    if isinstance(value, (dict, list, tuple)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif value not in (None, "") and not isinstance(value, bool):
+        yield str(value)
+
+
+def as_shown(secrets: Iterable[str]) -> Iterator[str]:
+    """Secrets as they are, and as Python shows them inside a mapping, which is how Ansible logs one."""
+    for secret in secrets:
+        yield from (secret, repr(secret)[1:-1])
 
 
 class StorageModule(AnsibleModule):
@@ -61,13 +77,13 @@ class StorageModule(AnsibleModule):
 
     def _log_invocation(self) -> None:
         # The constructor logs the arguments: the last moment to register the secrets among them.
-        self.no_log_values.update(secrets_in(self.params))
+        self.no_log_values.update(as_shown(secrets_in(self.params)))
         super()._log_invocation()
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         if not self._constructed:
             # The constructor fails only over the arguments.
-            self.no_log_values.update(secrets_in(self.params))
+            self.no_log_values.update(as_shown(secrets_in(self.params)))
             kwargs.setdefault("error_code", "invalid_argument")
             named = NAMED_ARGUMENT.search(msg)
             if named:

@@ -104,6 +104,7 @@ options:
           - A volume that holds LUKS is opened and never formatted. One that holds anything else that C(wipefs) knows, such as a file system,
             a partition table or a physical volume of LVM, is refused, whatever this says. So is one that something uses, and one whose LUKS header
             was there before on this host and is gone.
+          - Hosts do not know of each other. Format a volume that is to be shared on one host, alone. The role refuses to do it otherwise.
           - B(Data that nobody can recognize, such as that of a database without a file system, looks like nothing.)
           - It may stay true in a playbook. A format that was interrupted is completed by repeating the call, or taken back by O(state=absent).
         type: bool

@@ -113,7 +113,9 @@ attachments:
       returned: always
       sample: iscsi
     path:
-      description: The path to use, the same after a reboot of the host.
+      description:
+        - The path to use, the same after a reboot of the host.
+        - Of a volume that was attached with encryption the opened device, as C(device) and C(size_bytes) are too.
       type: str
       returned: when there is one
       sample: /dev/disk/by-id/dm-uuid-mpath-360014055f0c6a3e3b0f4a539d579b3b8
@@ -353,6 +355,16 @@ attachments:
           elements: str
           returned: always
           sample: ["1 of 2 paths work.", "/dev/sdb by 192.0.3.10:3260 does not work (transport-offline). Check that portal and the network to it."]
+    encrypted:
+      description: Whether it was attached with encryption.
+      type: bool
+      returned: always
+      sample: false
+    underlying_path:
+      description: Of such a volume the path of the device beneath, which holds the LUKS header.
+      type: str
+      returned: for an encrypted volume
+      sample: /dev/disk/by-id/dm-uuid-mpath-360014055f0c6a3e3b0f4a539d579b3b8
     attach_info:
       description: What the first attach returned of the device, in os-brick's form. Empty for a volume without a record.
       type: dict

@@ -30,6 +30,7 @@ class Expected:
         wwn: of the volume, where it is known.
         size_bytes: of the volume when it was attached, where it is known.
         read_only: whether it was connected for reading alone.
+        opened_as: the device-mapper name of the LUKS volume that was opened on it; None where it was attached as it is.
     """
 
     attached: bool = True
@@ -39,6 +40,7 @@ class Expected:
     wwn: Optional[str] = None
     size_bytes: Optional[int] = None
     read_only: bool = False
+    opened_as: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,12 @@ def _problems(actual: Actual, expected: Optional[Expected]) -> Iterator[Problem]
     yield from _size(found, expected)
     yield from _writable(actual, expected)
     yield from _stack(actual)
+    opened = {layer.name for layer in actual.layers if layer.kind == "luks"}
+    if expected and expected.attached and expected.opened_as and expected.opened_as not in opened:
+        yield (
+            FAILED,
+            "It was attached with encryption, and its LUKS volume is not open. Attach it again with its passphrase.",
+        )
     if not actual.linked:
         yield (
             DEGRADED,

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import recorded
+from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import name_of, opened_as
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.health import Actual, Expected, judge
 from ansible_collections.brickwork.storage.plugins.module_utils.host.inventory import Inventory, Seen, survey, unclaimed
@@ -102,6 +103,7 @@ def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
         wwn,
         connection.volume.size_bytes,
         data.get("access_mode") == "ro",
+        name_of(connection.volume.id) if record.encrypted else None,
     )
     link = attachment.stable_link(view, connection.export, found) if found.node else None
     return _Volume(connection.volume.as_dict(), connection.protocol, found, link, expected, record.attach_info)
@@ -173,6 +175,8 @@ def _shape(view: Topology, stacks: Stacks, inventory: Inventory, volume: _Volume
         shaped = attachment.attached(volume.volume, host, found, volume.link, volume.attach_info, missing)
     else:
         shaped = {**attachment.not_attached(volume.volume, host), "missing_paths": missing}
+    if found.node and expected and expected.opened_as:
+        shaped = attachment.opened(shaped, expected.opened_as, opened_as(view, expected.opened_as))
     ports = {port.name: port for port in (inventory.port_of.get(path.device) for path in found.paths) if port}
     return {
         **shaped,

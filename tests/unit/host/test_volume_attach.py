@@ -18,7 +18,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.brickwork.storage.plugins.module_utils import waiting
-from ansible_collections.brickwork.storage.plugins.module_utils.host import attach, connecting, detach, open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host import (
+    attach,
+    connecting,
+    cryptsetup,
+    detach,
+    open_iscsi,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.modules import volume_attach
@@ -36,6 +42,7 @@ from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     record,
     volume,
 )
+from ansible_collections.brickwork.storage.tests.unit.host.luks import HEADER_BYTES, OPENED_SIZE, put_opened
 from ansible_collections.brickwork.storage.tests.unit.host.tree import Capture, Tree
 
 GIB = 1024**3
@@ -351,3 +358,83 @@ def test_failed_repair_leaves_the_record_as_it_was(
     assert host.records.all() == [before]
     # The path that was there might be another volume's by now.
     assert [path.rpartition("/sys/")[2] for path, _text in asked_anew] == ["block/sda/device/rescan"]
+
+
+ENCRYPTION = {"passphrase": "a passphrase that nobody else has"}
+PASSPHRASE = ENCRYPTION["passphrase"]
+
+
+def test_repeat_with_encryption_changes_nothing_and_starts_nothing(host: Host, capture: Capture) -> None:
+    host.tree = capture("multipath")
+    put_opened(host.tree)
+    host.records.write(record(encrypted=True, header_bytes=HEADER_BYTES))
+    result = host.run(connections=[connection()], multipath=True, encryption={**ENCRYPTION, "format": True})
+    (found,) = result["attachments"]
+    assert result["changed"] is False
+    assert (found["path"], found["device"]) == (f"/dev/mapper/brickwork-{CAPTURE_ID}", "/dev/dm-5")
+    assert (found["size_bytes"], found["encrypted"], found["underlying_path"]) == (OPENED_SIZE, True, LINK)
+    assert len(found["paths"]) == 2
+    assert PASSPHRASE not in json.dumps(result) + "".join(host.logged)
+    assert host.logged
+
+
+@pytest.mark.parametrize("name", ["multipath", "single_path"])
+def test_check_mode_predicts_an_opening(host: Host, capture: Capture, name: str) -> None:
+    host.tree = capture(name)
+    result = host.run(check_mode=True, connections=[connection()], multipath=True, encryption=ENCRYPTION)
+    (found,) = result["attachments"]
+    assert (result["changed"], found["encrypted"]) == (True, True)
+    assert found["underlying_path"].startswith("/dev/disk/by-id/")
+    assert found["path"] == f"/dev/mapper/brickwork-{CAPTURE_ID}"
+    assert [result["diff"][when]["capture1"]["encrypted"] for when in ("before", "after")] == [None, found["path"]]
+
+
+def test_check_mode_predicts_a_closing(host: Host, capture: Capture) -> None:
+    host.tree = capture("multipath")
+    put_opened(host.tree)
+    host.records.write(record(encrypted=True, header_bytes=HEADER_BYTES))
+    result = host.run(check_mode=True, volumes=["capture1"], state="absent")
+    path = f"/dev/mapper/brickwork-{CAPTURE_ID}"
+    assert [result["diff"][when]["capture1"]["encrypted"] for when in ("before", "after")] == [path, None]
+    assert result["attachments"][0]["encrypted"] is False
+
+
+@pytest.mark.parametrize("encryption", [None, ENCRYPTION])
+def test_attached_the_other_way_is_told(host: Host, capture: Capture, encryption: Optional[dict[str, str]]) -> None:
+    host.tree = capture("multipath")
+    host.records.write(record(encrypted=encryption is None))
+    result = host.run(connections=[connection()], multipath=True, encryption=encryption)
+    assert (result["error_code"], result["field"]) == ("already_exists", "encryption")
+
+
+def test_program_that_is_missing_is_told_before_anything_is_begun(
+    host: Host, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.tree = capture("multipath")
+    host.records.write(record(attached=False))
+    monkeypatch.setattr(cryptsetup, "PROGRAM", "brickwork-no-such-program")
+    monkeypatch.setattr(iscsi.Iscsi, "require", lambda: None)
+    result = host.run(connections=[connection()], multipath=True, encryption=ENCRYPTION)
+    assert (result["error_code"], result["field"]) == ("failed_precondition", "encryption")
+
+
+@pytest.mark.parametrize(
+    "encryption",
+    [
+        PASSPHRASE,
+        {"passphrase": f"{PASSPHRASE}\n"},
+        {"passphrase": f"\\{PASSPHRASE}'\"\n"},
+        {"passphrases": {"capture1": f"{PASSPHRASE}\n"}},
+        {"passphrases": PASSPHRASE},
+        {"passphrases": [PASSPHRASE]},
+        {**ENCRYPTION, "format": "perhaps"},
+        {**ENCRYPTION, "pbkdf": "md5"},
+        {**ENCRYPTION, "cipher": "rot13"},
+        [PASSPHRASE],
+        {},
+    ],
+)
+def test_encryption_that_will_not_do(host: Host, encryption: Any) -> None:
+    result = host.run(connections=[connection()], encryption=encryption)
+    assert result["error_code"] == "invalid_argument"
+    assert PASSPHRASE not in json.dumps(result) + "".join(host.logged)
