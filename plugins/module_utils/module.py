@@ -40,7 +40,7 @@ def secrets_in(value: Any) -> Iterator[str]:
     """Every secret in a module's arguments, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in SECRET_KEYS | SECRET_OPTIONS and isinstance(inner, str) and inner:
+            if key in SECRET_KEYS and isinstance(inner, str) and inner:
                 yield inner
             elif key in SECRET_OPTIONS and not (key == "encryption" and isinstance(inner, dict)):
                 yield from _texts(inner)

@@ -223,7 +223,7 @@ def test_killed_at_any_moment(lab: Lab, connections: list[dict[str, Any]]) -> No
     make_interpreter(lab, HOST)
     arguments = {"connections": connections, "multipath": True, "encryption": FORMAT}
     count = 0
-    for moment, repeated in moments(lab, HOST, "volume_attach", 0.5, arguments, step=3):
+    for moment, repeated in moments(lab, HOST, "volume_attach", 0.5, arguments, step=9):
         count += 1
         if repeated:
             lab.attach(HOST, connections, encryption=FORMAT)
