@@ -21,8 +21,9 @@ description:
 extends_documentation_fragment:
   - brickwork.storage.attributes
 requirements:
-  - open-iscsi
-  - multipath-tools, for O(multipath=true)
+  - open-iscsi, for iSCSI
+  - the kernel's module C(nvme_tcp) and an NQN in C(/etc/nvme/hostnqn), for NVMe over TCP
+  - multipath-tools, for O(multipath=true), except where the kernel itself joins the paths of NVMe volumes
   - cryptsetup, for O(encryption)
 options:
   state:
@@ -66,7 +67,9 @@ options:
     default: 1
   persistent:
     description:
-      - Whether the host logs in again when it boots.
+      - Whether the volume comes back, under the same path and before remote file systems are mounted, when the host boots.
+      - For iSCSI this is open-iscsi's own start. For NVMe the unit C(brickwork-nvme.service) is made with the first such volume, and
+        taken away with the last.
       - A volume over Fibre Channel comes back at boot as long as it is exported to the host, whatever this says.
       - An encrypted volume comes back closed, because its passphrase is stored nowhere on the host. Repeat the call to open it.
     type: bool
@@ -217,7 +220,7 @@ attachments:
       returned: when attached, or known beforehand
       sample: 360014055f0c6a3e3b0f4a539d579b3b8
     multipath:
-      description: Whether the device is a multipath map.
+      description: Whether one device, a multipath map or an NVMe namespace, stands for several paths.
       type: bool
       returned: always
       sample: true
@@ -228,7 +231,7 @@ attachments:
       returned: always
       contains:
         device:
-          description: The path's own device.
+          description: The path's own device. For a path that the kernel has joined with others, its name there, C(nvme0c1n1).
           type: str
           returned: always
           sample: /dev/sda

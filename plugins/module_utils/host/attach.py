@@ -47,6 +47,7 @@ class _Job:
     found: Found = field(default_factory=Found)
     link: Optional[str] = None
     takes_map: bool = False
+    joins_paths: bool = False
     plan: Optional[AttachPlan] = None
     lacks: tuple[str, ...] = ()
     before: dict[str, Any] = field(default_factory=dict)
@@ -135,6 +136,8 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
             map_possible = job.takes_map and multipathd_runs is not False
             job.plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
             job.lacks = encryption.lacks(job.wanted.encryption, volume.id, job.record, job.found, view)
+            by_kernel = job.wanted.paths_expected > 1 and job.wanted.export.joins_paths(view)
+            job.joins_paths = job.plan.multipath_map or by_kernel
         except StorageError as error:
             job.error = error
 
@@ -145,9 +148,10 @@ def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline)
     from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 
     attempts = []
+    others = records.all()
     for job in jobs:
         if job.wanted and job.plan:
-            record = record_of(job.wanted, job.record, job.found)
+            record = record_of(job.wanted, job.record, job.found, others)
             # Before anything else: whoever comes after a kill must know what was begun.
             records.write(record)
             attempts.append((job, Attempt(job.wanted, job.plan, record, found=job.found, link=job.link)))
@@ -176,8 +180,10 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
     from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
 
     removals = []
+    leaving = {attempt.wanted.connection.volume.id for _job, attempt in failed}
+    staying = [record for record in records.all() if record.volume["id"] not in leaving] if failed else []
     for job, attempt in failed:
-        removal = removal_of(attempt.wanted.connection, attempt.record, [])
+        removal = removal_of(attempt.wanted.connection, attempt.record, staying)
         if job.found.device:
             removal = replace(removal, portals=tuple(attempt.tried))
         # Nothing was written to a device that was never handed out.
@@ -200,8 +206,8 @@ def _outcome(job: _Job, host: str, view: Sysfs) -> Outcome:
         return Outcome(job.name, error=job.error, warnings=job.warnings)
     volume = job.wanted.connection.volume
     if job.needed and not job.changed:  # check mode
-        result = attachment.predicted(job.wanted.connection, host, job.plan.multipath_map)
-        after = describe_planned(job.wanted, job.plan.multipath_map)
+        result = attachment.predicted(job.wanted.connection, host, job.plan.multipath_map, job.joins_paths)
+        after = describe_planned(job.wanted, job.joins_paths)
         if job.opened_as:
             result = attachment.opened(result, job.opened_as, None)
             after["encrypted"] = result["path"]

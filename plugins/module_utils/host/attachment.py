@@ -45,9 +45,14 @@ def attached(
         "path": link,
         "device": found.node,
         "wwn": found.wwid,
-        "multipath": found.multipath_map is not None,
+        "multipath": found.joins_paths,
         "paths": [
-            {"device": found.file or f"/dev/{path.device}", "portal": path.portal, "state": path.state}
+            {
+                # The kernel gives no node to a path that it has put into a namespace.
+                "device": found.file or (path.device if found.namespace else f"/dev/{path.device}"),
+                "portal": path.portal,
+                "state": path.state,
+            }
             for path in found.paths
         ],
         "missing_paths": missing,
@@ -95,12 +100,19 @@ def not_attached(volume: dict[str, Any], host: str) -> dict[str, Any]:
     }
 
 
-def predicted(connection: Connection, host: str, multipath: bool) -> dict[str, Any]:
-    """The same shape for what an attach would bring, as far as it can be known."""
+def predicted(connection: Connection, host: str, multipath_map: bool, joins_paths: bool) -> dict[str, Any]:
+    """The same shape for what an attach would bring, as far as it can be known.
+
+    Args:
+        connection: of the volume.
+        host: this host's name.
+        multipath_map: whether the volume would stand under a map.
+        joins_paths: whether one device, that map or another, would stand for all the paths.
+    """
     volume = connection.volume
     return {
         **not_attached(volume.as_dict(), host),
-        "path": next(iter(connection.export.links(volume.wwn, multipath)), None),
-        "multipath": multipath,
+        "path": next(iter(connection.export.links(volume.wwn, multipath_map)), None),
+        "multipath": joins_paths,
         "size_bytes": volume.size_bytes,
     }

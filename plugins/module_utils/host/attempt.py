@@ -149,7 +149,7 @@ class Attempt:
         with_path = {path.portal for path in found.running_paths}
         for address in self.wanted.export.addresses:
             if address not in with_path:
-                self.failures.setdefault(address, "its LUN did not appear in time")
+                self.failures.setdefault(address, "the volume did not appear by it in time")
         if len(found.running_paths) >= self.wanted.paths_needed:
             what = "multipathd made no map over its paths" if self.plan.multipath_map else "udev made no link to it"
             return StorageError(

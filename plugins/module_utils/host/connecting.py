@@ -41,7 +41,7 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
     engines = by_engine(attempts, view, deadline)
     for engine, its in engines:
         engine.start(its)
-    waiting = list(attempts)
+    waiting = [attempt for attempt in attempts if attempt.error is None]
     while waiting and not deadline.passed:
         began = time.process_time()
         for engine, its in engines:

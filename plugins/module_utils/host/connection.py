@@ -16,6 +16,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.e
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS
 from ansible_collections.brickwork.storage.plugins.module_utils.module import SECRET_KEYS
 
+WWN = re.compile(r"[0-9a-fA-F]+|(uuid|eui|nvme)\.[0-9a-fA-F-]+")
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -165,8 +167,9 @@ def _volume(given: Any, where: str) -> Volume:
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size <= 0):
         raise invalid(f"{where}.size_bytes", "a size in bytes", size)
     wwn, backend = volume.get("wwn"), volume.get("backend")
-    if wwn is not None and (not isinstance(wwn, str) or not re.fullmatch(r"[0-9a-fA-F]+", wwn)):
-        raise invalid(f"{where}.wwn", "the WWN as scsi_id prints it, hexadecimal digits, or null", wwn)
+    if wwn is not None and (not isinstance(wwn, str) or not WWN.fullmatch(wwn)):
+        expected = "the WWN as scsi_id prints it, hexadecimal digits, or as the kernel writes it for NVMe, uuid.5f0c..., or null"
+        raise invalid(f"{where}.wwn", expected, wwn)
     if backend is not None and not isinstance(backend, str):
         raise invalid(f"{where}.backend", "the name of a backend, or null", backend)
     return Volume(

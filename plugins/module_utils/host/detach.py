@@ -102,6 +102,7 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
         force,
         name_of(connection.volume.id),
         record.formatting if record else None,
+        volume_id=connection.volume.id,
     )
 
 

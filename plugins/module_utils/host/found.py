@@ -66,6 +66,11 @@ class Found:
         return None if self.others else self.multipath_map
 
     @property
+    def joins_paths(self) -> bool:
+        """Whether one device stands for several paths."""
+        return self.multipath_map is not None or (self.namespace is not None and len(self.paths) > 1)
+
+    @property
     def wwids(self) -> set[str]:
         over = self.multipath_map or self.namespace
         return {wwid for wwid in [over and over.wwid, *(path.wwid for path in self.paths)] if wwid}

@@ -14,12 +14,12 @@ def own_names(view: Sysfs, key: str) -> frozenset[str]:
 
     Args:
         view: the host.
-        key: the connector's, C(initiator) or C(wwpns).
+        key: the connector's, C(initiator), C(nqn) or C(wwpns).
 
     Returns:
         One name, or for Fibre Channel one for each port; empty where the host has none.
     """
     if key == "wwpns":
         return frozenset(ports_of(view).local)
-    name = view.initiator_name() if key == "initiator" else None
+    name = {"initiator": view.initiator_name, "nqn": view.host_nqn}[key]()
     return frozenset([name] if name else [])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, Volume, recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import Encryption
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
@@ -150,12 +150,12 @@ def too_few_paths(wanted: Wanted, found: Found, failures: dict[str, str], refuse
     """
     running = len(found.running_paths)
     logged_in = any(session.works for session in found.sessions)
-    why = "; ".join(f"{address}: {reason}" for address, reason in sorted(failures.items())) or "no LUN appeared"
+    why = "; ".join(f"{address}: {reason}" for address, reason in sorted(failures.items())) or "no device appeared"
     message = f"{running} of at least {wanted.paths_needed} paths came up ({why}). "
     if refused:
         code, advice = (
             "permission_denied",
-            "Connect the volume again, so that host and target agree on the CHAP secret.",
+            "Connect the volume again, so that host and target agree on the host's name and CHAP secret.",
         )
     elif running == 0 and not logged_in and set(failures) >= set(wanted.export.addresses):
         code, advice = "unavailable", "Check the storage networks and the controller."
@@ -169,18 +169,23 @@ def describe(found: Found) -> dict[str, Any]:
     return {
         "sessions": sorted(f"{session.portal} {session.target}" for session in found.sessions),
         "paths": sorted(f"{path.portal} {path.state}" for path in found.paths),
-        "multipath": found.multipath_map is not None,
+        "multipath": found.joins_paths,
         "size_bytes": found.size_bytes,
     }
 
 
-def describe_planned(wanted: Wanted, with_map: bool) -> dict[str, Any]:
-    """The same, for what an attach would bring."""
+def describe_planned(wanted: Wanted, joins_paths: bool) -> dict[str, Any]:
+    """The same, for what an attach would bring.
+
+    Args:
+        wanted: as asked for.
+        joins_paths: whether one device would stand for all the paths.
+    """
     portals = wanted.portals if wanted.multipath else wanted.portals[:1]
     return {
         "sessions": sorted(f"{portal.address} {portal.target}" for portal in portals if wanted.export.has_sessions),
         "paths": sorted(f"{portal.address} running" for portal in portals),
-        "multipath": with_map,
+        "multipath": joins_paths,
         "size_bytes": wanted.connection.volume.size_bytes,
     }
 
@@ -215,16 +220,25 @@ def _portals_to_try(wanted: Wanted, found: Found) -> tuple[Portal, ...]:
     return missing
 
 
-def record_of(wanted: Wanted, record: Optional[Record], found: Found) -> Record:
+def record_of(wanted: Wanted, record: Optional[Record], found: Found, others: list[Record]) -> Record:
     """What is written down before an attach begins.
 
     An attachment that is there stays recorded as such: an interrupted repair does not make it less. Sessions that were there
-    before the first attach are somebody else's.
+    before the first attach are somebody else's, except those that the other records tell of.
     """
     connection = wanted.connection.without_secrets()
     if record and record.attached and found.device:
         return replace(record, connection=connection)
-    kept = record.kept_portals if record else sorted({session.portal for session in found.sessions})
+    if record:
+        kept = record.kept_portals
+    else:
+        ours = {
+            (portal.address, portal.target)
+            for other in others
+            for portal in recorded(other.connection).export.portals
+            if portal.address not in other.kept_portals
+        }
+        kept = sorted({session.portal for session in found.sessions if (session.portal, session.target) not in ours})
     return Record(
         connection,
         wanted.multipath,

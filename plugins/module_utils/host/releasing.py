@@ -54,6 +54,12 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     _flush(opened, view, deadline)
     cryptsetup.close(remaining(opened), view, deadline)
     _flush(remaining(removals), view, deadline)
+    # A session that brings several volumes must not go while one of them has not been flushed.
+    stopped = {
+        (portal.address, portal.target) for removal in removals if removal.error for portal in removal.export.portals
+    }
+    for removal in remaining(removals):
+        removal.needed_elsewhere |= stopped
     for engine, its in engines:
         engine.take_away(remaining(its))
     wait_until_gone(remaining(removals), view, deadline, _left)
@@ -62,7 +68,8 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
 def _left(removal: Removal, now: Sysfs) -> Optional[str]:
     """Whatever an engine did: the volume is gone only when it is seen to be."""
     found = removal.find(now)
-    return found.node if removal.whole and found.node and not found.others else None
+    leaving = removal.whole and not removal.stays_visible and not found.others
+    return found.node if leaving else None
 
 
 def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:

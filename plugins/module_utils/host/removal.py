@@ -37,6 +37,8 @@ class Removal:
         force: go on where data can no longer be saved.
         opened_as: the device-mapper name under which this collection opens it.
         formatting: the UUID of the LUKS header that a format has begun and not finished.
+        volume_id: its id; empty where nothing is kept by it.
+        stays_visible: whether its device is there for as long as others need what brought it; its engine says so.
         error: why it did not leave.
         warnings: what a person must know.
     """
@@ -52,6 +54,8 @@ class Removal:
     force: bool = False
     opened_as: Optional[str] = None
     formatting: Optional[str] = None
+    volume_id: str = ""
+    stays_visible: bool = False
     error: Optional[StorageError] = None
     warnings: list[str] = field(default_factory=list)
 

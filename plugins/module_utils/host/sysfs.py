@@ -12,12 +12,14 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.device_mapper import multipath_status
 
 SECTOR_BYTES = 512
 MPATH_UUID_PREFIX = "mpath-"
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,10 @@ class Sysfs:
     def glance(self) -> Sysfs:
         """The same view for one moment: what concerns all volumes is read once, however many are looked for."""
         return _Glance(self.root, self._status_of_map)
+
+    def once(self, read: Callable[[Sysfs], Answer]) -> Answer:
+        """What a function reads of this host; in a glance it reads only once."""
+        return read(self)
 
     def sessions(self) -> list[Session]:
         """Every iSCSI session, by number."""
@@ -265,6 +271,10 @@ class Sysfs:
         named = re.search(r"^\s*InitiatorName\s*=\s*(\S+)", text, re.MULTILINE)
         return named.group(1) if named else None
 
+    def host_nqn(self) -> Optional[str]:
+        """The NQN by which NVMe targets know this host; None where it has none."""
+        return _text(self.root / "etc/nvme/hostnqn") or None
+
     def process_names(self) -> set[str]:
         """The names of all processes."""
         return {_text(f"{process}/comm") for process in self._processes()}
@@ -364,6 +374,16 @@ class _Glance(Sysfs):
 
     def opened(self) -> list[tuple[int, set[str]]]:
         return self._opened
+
+    @functools.cached_property
+    def _read(self) -> dict[Any, Any]:
+        return {}
+
+    def once(self, read: Callable[[Sysfs], Answer]) -> Answer:
+        if read not in self._read:
+            self._read[read] = read(self)
+        answer: Answer = self._read[read]
+        return answer
 
 
 def scsi_wwid(text: str) -> Optional[str]:

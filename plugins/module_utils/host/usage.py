@@ -56,8 +56,8 @@ def _parts(view: Sysfs, found: Found, opened: Optional[str]) -> tuple[set[str], 
     own = {path.device for path in found.paths}
     if opened:
         own.add(opened)
-    if found.multipath_map:
-        own.add(found.multipath_map.name)
+    if found.device:
+        own.add(found.device)
     for name in sorted(own):
         own.update(view.partitions(name))
     stacked: set[str] = set()

@@ -22,6 +22,7 @@ Entry = Union[str, dict[str, str]]
 
 SESSION = "/sys/class/iscsi_session/session*"
 REMOTE_PORT = "/sys/class/fc_remote_ports/rport-*"
+CONTROLLER = "/sys/class/nvme/nvme*"
 # Nothing that holds a secret: sysfs shows a session's CHAP password to root.
 PATTERNS = (
     f"{SESSION}/targetname",
@@ -41,6 +42,21 @@ PATTERNS = (
     f"{REMOTE_PORT}/device/target*/*/block/*/size",
     f"{REMOTE_PORT}/device/target*/*/block/*/device/state",
     f"{REMOTE_PORT}/device/target*/*/block/*/device/wwid",
+    f"{CONTROLLER}/subsysnqn",
+    f"{CONTROLLER}/address",
+    f"{CONTROLLER}/transport",
+    f"{CONTROLLER}/cntrltype",
+    f"{CONTROLLER}/hostnqn",
+    f"{CONTROLLER}/state",
+    f"{CONTROLLER}/nvme*n*/dev",
+    f"{CONTROLLER}/nvme*n*/nsid",
+    f"{CONTROLLER}/nvme*n*/uuid",
+    f"{CONTROLLER}/nvme*n*/nguid",
+    f"{CONTROLLER}/nvme*n*/wwid",
+    f"{CONTROLLER}/nvme*n*/size",
+    f"{CONTROLLER}/nvme*n*/ana_state",
+    "/sys/class/block/nvme*/wwid",
+    "/sys/module/nvme_core/parameters/multipath",
     "/sys/class/scsi_host/host*",
     "/sys/class/fc_remote_ports/*/port_name",
     "/sys/class/fc_remote_ports/*/port_state",
@@ -73,6 +89,8 @@ PATTERNS = (
     "/run/udev/data/b8:*",
     "/run/udev/data/b25[0-9]:*",
     "/etc/iscsi/initiatorname.iscsi",
+    "/etc/nvme/hostnqn",
+    "/etc/nvme/hostid",
 )
 # Always there, never a volume.
 OTHER_DISKS = re.compile(r"/(loop|nbd|ram|ubd)[^/]*(/|$)")

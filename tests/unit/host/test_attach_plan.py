@@ -291,7 +291,7 @@ def test_too_few_paths(capture: Capture, tree: str, failures: dict[str, str], re
 
 def test_first_record_keeps_sessions_of_others_and_no_secret(capture: Capture) -> None:
     found = export().find(capture("single_path").view, CAPTURE_WWN)
-    written = record_of(wanted(persistent=True), None, found)
+    written = record_of(wanted(persistent=True), None, found, [])
     assert written.kept_portals == [PORTAL_A]
     assert (written.attached, written.multipath, written.persistent) == (False, True, True)
     assert SECRET not in str(written)
@@ -310,7 +310,7 @@ def test_first_record_keeps_sessions_of_others_and_no_secret(capture: Capture) -
     ],
 )
 def test_record_of_a_repeat(capture: Capture, tree: str, recorded: Record, attached: bool, kept: list[str]) -> None:
-    written = record_of(DOUBLE, recorded, export().find(capture(tree).view, CAPTURE_WWN))
+    written = record_of(DOUBLE, recorded, export().find(capture(tree).view, CAPTURE_WWN), [])
     assert (written.attached, written.kept_portals) == (attached, kept)
     assert written.wwn == CAPTURE_WWN  # of the first attach
     assert bool(written.attach_info) is attached
@@ -319,7 +319,7 @@ def test_record_of_a_repeat(capture: Capture, tree: str, recorded: Record, attac
 def test_record_takes_the_newest_connection(capture: Capture) -> None:
     found = export().find(capture("multipath").view, CAPTURE_WWN)
     grown = wanted(volume=volume(size_bytes=2 * CAPTURE_SIZE))
-    assert record_of(grown, record(), found).volume["size_bytes"] == 2 * CAPTURE_SIZE
+    assert record_of(grown, record(), found, []).volume["size_bytes"] == 2 * CAPTURE_SIZE
 
 
 SESSIONS = [f"{PORTAL_A} {CAPTURE_TARGET}", f"{PORTAL_B} {CAPTURE_TARGET}"]

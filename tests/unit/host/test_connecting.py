@@ -369,7 +369,7 @@ def test_one_volume_fails_and_the_other_comes(capture: Capture, iscsiadm: Iscsia
     ("tree", "asked", "login", "code", "said"),
     [
         # The session is there, the LUN never comes.
-        ("multipath", lun_7(), (), "deadline_exceeded", f"{PORTAL_A}: its LUN did not appear in time"),
+        ("multipath", lun_7(), (), "deadline_exceeded", f"{PORTAL_A}: the volume did not appear by it in time"),
         ("two_paths_without_map", wanted(), (), "deadline_exceeded", "multipathd made no map"),
         ("multipath", wanted(volume=GROWN), (), "data_loss", f"{CAPTURE_SIZE} bytes after a rescan"),
     ],

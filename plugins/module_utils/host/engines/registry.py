@@ -12,13 +12,14 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt imp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.fibre_channel import FibreChannel
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import Iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.nvme import Nvme
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.os_brick import OsBrick
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-ENGINES: dict[str, type[Engine]] = {"fibre_channel": FibreChannel, "iscsi": Iscsi, "os_brick": OsBrick}
+ENGINES: dict[str, type[Engine]] = {"fibre_channel": FibreChannel, "iscsi": Iscsi, "nvme": Nvme, "os_brick": OsBrick}
 
 Task = TypeVar("Task", bound=Union[Attempt, Removal])
 

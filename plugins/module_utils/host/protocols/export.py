@@ -96,6 +96,10 @@ class Export(ABC):
         """Whether multipathd makes a map over the paths of such a volume."""
         return False
 
+    def joins_paths(self, view: Sysfs) -> bool:
+        """Whether the kernel itself makes one device of several paths to such a volume."""
+        return False
+
     def rescans(self, view: Sysfs, found: Found) -> list[tuple[str, str]]:
         """The kernel attributes to write, path and text, so that every path tells its size and identity anew."""
         return []
