@@ -23,6 +23,9 @@ from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT
 HOST = os.environ.get("FC_HOST", "host1")
 SCENARIO = CHECKOUT / "extensions/molecule/fc"
 CARDS = ("storage-a", "storage-b")
+CARDS_UP = f"for card in {' '.join(CARDS)}; do ip link set $card up; done"
+# Else the kernel takes the disks away by itself, and multipathd the map, before a slow machine has asked for it.
+PATIENT_PORTS = "for port in /sys/class/fc_remote_ports/*; do echo 600 > $port/dev_loss_tmo; done"
 DEVICES = "ls /sys/block | grep -E '^(sd|dm-)'; true"
 OS_BRICK = """
 umask 077; cat > /root/os_brick_call.json <<'JSON'
@@ -134,9 +137,9 @@ def exported(lab: Lab) -> Iterator[FibreChannel]:
 def fc(exported: FibreChannel) -> Iterator[FibreChannel]:
     """The same for one test, which must leave nothing behind."""
     yield exported
+    exported.lab.ssh(HOST, CARDS_UP)
     left = exported.devices()
     if left:
-        exported.lab.ssh(HOST, f"for card in {' '.join(CARDS)}; do ip link set $card up; done")
         both = [exported.connection(0), exported.connection(1)]
         exported.lab.module(HOST, "volume_attach", connections=both, state="absent", force=True)
     assert left == []
@@ -199,6 +202,7 @@ def test_lun_that_shows_another_volume_is_refused(fc: FibreChannel) -> None:
 
 
 def test_paths_that_are_dead(fc: FibreChannel) -> None:
+    fc.lab.ssh(HOST, PATIENT_PORTS)
     # A cable less: told at once, and no reason to fail.
     fc.lab.ssh(HOST, f"ip link set {CARDS[0]} down")
     attached = fc.lab.attach(HOST, [fc.connection(0)])["attachments"][0]
@@ -213,7 +217,7 @@ def test_paths_that_are_dead(fc: FibreChannel) -> None:
     assert time.monotonic() - began < 240  # nothing waits for a dead path
     assert fc.devices() == []
     # As long as it is exported the kernel takes it again when the ports see each other; then it is there for a detach.
-    fc.lab.ssh(HOST, f"for card in {' '.join(CARDS)}; do ip link set $card up; done")
+    fc.lab.ssh(HOST, CARDS_UP)
     wait_until(lambda: len(fc.devices()) == 6)
     both = [fc.connection(0), fc.connection(1)]
     assert len(fc.lab.succeed(HOST, "volume_attach", connections=both, state="absent")["changed_volumes"]) == 2
