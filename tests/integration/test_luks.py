@@ -141,6 +141,7 @@ def test_what_holds_anything_is_not_formatted(lab: Lab, connections: list[dict[s
     lab.detach(HOST, VOLUME)
 
 
+@pytest.mark.full
 def test_what_a_process_writes_to_is_not_formatted(lab: Lab, connections: list[dict[str, Any]]) -> None:
     # Its record is that of an attach that was killed; a program has begun to use the device since.
     device = lab.attach(HOST, connections)["attachments"][0]["path"]
@@ -170,6 +171,7 @@ def test_closed_behind_our_back_is_opened_again(lab: Lab, connections: list[dict
     lab.detach(HOST, VOLUME)
 
 
+@pytest.mark.full
 def test_opened_by_hand_under_another_name(lab: Lab, connections: list[dict[str, Any]]) -> None:
     made = attach(lab, connections, **FORMAT)
     lab.ssh(
@@ -184,6 +186,7 @@ def test_opened_by_hand_under_another_name(lab: Lab, connections: list[dict[str,
     lab.detach(HOST, VOLUME)
 
 
+@pytest.mark.full
 def test_lost_header_is_not_made_anew(lab: Lab, connections: list[dict[str, Any]]) -> None:
     made = attach(lab, connections, **FORMAT)
     lab.ssh(HOST, f"dmsetup remove {made['path']}; wipefs --all --quiet {made['underlying_path']}")
@@ -191,6 +194,7 @@ def test_lost_header_is_not_made_anew(lab: Lab, connections: list[dict[str, Any]
     lab.detach(HOST, VOLUME)
 
 
+@pytest.mark.full
 def test_growing(lab: Lab, connections: list[dict[str, Any]]) -> None:
     made = attach(lab, connections, **FORMAT)
     lab.succeed("controller", "volume", volumes=[VOLUME], size="128MiB")
@@ -200,6 +204,7 @@ def test_growing(lab: Lab, connections: list[dict[str, Any]]) -> None:
     lab.detach(HOST, VOLUME)
 
 
+@pytest.mark.full
 def test_dead_paths_with_data_queued(lab: Lab, connections: list[dict[str, Any]]) -> None:
     made = attach(lab, connections, **FORMAT)
     try:
@@ -219,6 +224,7 @@ def test_dead_paths_with_data_queued(lab: Lab, connections: list[dict[str, Any]]
     assert lab.leftovers(HOST) == ""
 
 
+@pytest.mark.full
 def test_killed_at_any_moment(lab: Lab, connections: list[dict[str, Any]]) -> None:
     make_interpreter(lab, HOST)
     arguments = {"connections": connections, "multipath": True, "encryption": FORMAT}
