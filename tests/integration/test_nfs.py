@@ -21,7 +21,8 @@ NAMES = ["nfs-data", "nfs-log"]
 SERVICE = (CHECKOUT / "tests/lab/services/nfs").read_text(encoding="utf-8")
 LEFTOVERS = """
 findmnt --noheadings --types nfs,nfs4
-find /var/lib/brickwork/mounts /var/lib/brickwork/attachments -mindepth 1 2>/dev/null
+find /var/lib/brickwork/mounts -mindepth 1 2>/dev/null
+find /var/lib/brickwork/attachments -name 'nfs-*'
 """
 
 
