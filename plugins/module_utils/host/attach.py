@@ -191,6 +191,9 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
         removal = removal_of(attempt.wanted.connection, attempt.record, staying)
         if job.found.node or attempt.export.record_decides:
             removal = replace(removal, portals=tuple(attempt.tried))
+        elif attempt.found.wwid:
+            # This attempt brought it, also where it turned out to be another volume.
+            removal = replace(removal, wwn=attempt.found.wwid)
         # Nothing was written to a device that was never handed out.
         removals.append(replace(removal, force=True, attach_info=removal.attach_info or attempt.attach_info))
     release([removal for removal in removals if removal.portals], view, Deadline(CLEAN_UP_SECONDS))
