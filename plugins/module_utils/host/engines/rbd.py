@@ -137,7 +137,8 @@ def _failure(export: RbdExport, complaint: str) -> StorageError:
     numbers = {int(number) for number in re.findall(r"\((\d+)\) ", said)}
     user = export.data["auth_username"] or "admin"
     name = f"{export.pool}/{export.image}"
-    if numbers & REFUSED:
+    # Its monitors have just answered: what is left for rbd not to say is that they refused the key.
+    if numbers & REFUSED or "couldn't connect to the cluster" in said:
         advice = f"Check the keyring of client.{user} and what it may do in the pool."
         return StorageError("permission_denied", f"The cluster refuses {name} to client.{user} ({said}). {advice}")
     if NOT_FOUND in numbers:
