@@ -72,7 +72,6 @@ options:
       - Whether the volume comes back, under the same path and before remote file systems are mounted, when the host boots.
       - For iSCSI this is open-iscsi's own start. For NVMe the unit C(brickwork-nvme.service) is made with the first such volume, and
         taken away with the last.
-      - Whether the host logs in again when it boots.
       - Not for RBD, NFS, local devices and what passes through os-brick; their volumes are attached again after a boot.
       - A volume over Fibre Channel comes back at boot as long as it is exported to the host, whatever this says.
       - An encrypted volume comes back closed, because its passphrase is stored nowhere on the host. Repeat the call to open it.
