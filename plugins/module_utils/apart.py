@@ -71,6 +71,28 @@ def apart(calls: Sequence[Callable[[], None]], deadline: Deadline) -> list[Optio
     return [ended.get(number, LATE) or None for number in range(len(calls))]
 
 
+def ask(question: Callable[[], str], deadline: Deadline) -> Optional[str]:
+    """Ask for something that may hold up whoever asks, such as a device or a file of a server that is dead.
+
+    Args:
+        question: what is to be called; its answer is on one line.
+        deadline: until when to wait.
+
+    Returns:
+        The answer; None where it did not come in time.
+    """
+
+    def say() -> None:
+        raise _AnswerError(question())
+
+    [said] = apart([say], deadline)
+    return None if said == LATE else said
+
+
+class _AnswerError(Exception):
+    """What comes back from a call is why it failed; so an answer fails."""
+
+
 def _reports(reading: int, count: int, deadline: Deadline) -> dict[int, str]:
     """Why a call failed, by its number, empty where it did not; without those that did not end in time."""
     text = b""

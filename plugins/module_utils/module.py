@@ -16,7 +16,20 @@ from ansible.module_utils.common.respawn import respawn_module
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 # The keys under which connection_info carries a secret, for every protocol that has one (os-brick's names).
-SECRET_KEYS = frozenset({"auth_password", "discovery_auth_password", "keyring", "dhchap_key", "dhchap_ctrl_key"})
+SECRET_KEYS = frozenset(
+    {
+        "auth_password",
+        "dhchap_ctrl_key",
+        "dhchap_key",
+        "discovery_auth_password",
+        "keyring",
+        "serverPassword",
+        "serverToken",
+        "vmware_host_password",
+    }
+)
+# In a keyring the secret itself.
+KEY = re.compile(r"^\s*key\s*=\s*(\S+)", re.MULTILINE)
 # The options that carry one. All the text below them is secret, but for that of a well-formed encryption: what is not a mapping there
 # is a passphrase that somebody put one level too high.
 SECRET_OPTIONS = frozenset({"encryption", "passphrase", "passphrases"})
@@ -42,6 +55,8 @@ def secrets_in(value: Any) -> Iterator[str]:
         for key, inner in value.items():
             if key in SECRET_KEYS and isinstance(inner, str) and inner:
                 yield inner
+                # Elsewhere a keyring's lines may stand apart, or with their ends written out.
+                yield from KEY.findall(inner)
             elif key in SECRET_OPTIONS and not (key == "encryption" and isinstance(inner, dict)):
                 yield from _texts(inner)
             else:

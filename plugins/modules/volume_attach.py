@@ -25,6 +25,8 @@ requirements:
   - the kernel's module C(nvme_tcp) and an NQN in C(/etc/nvme/hostnqn), for NVMe over TCP
   - multipath-tools, for O(multipath=true), except where the kernel itself joins the paths of NVMe volumes
   - cryptsetup, for O(encryption)
+  - os-brick and ceph-common, for RBD
+  - nfs-common (nfs-utils), for NFS
 options:
   state:
     description:
@@ -70,6 +72,7 @@ options:
       - Whether the volume comes back, under the same path and before remote file systems are mounted, when the host boots.
       - For iSCSI this is open-iscsi's own start. For NVMe the unit C(brickwork-nvme.service) is made with the first such volume, and
         taken away with the last.
+      - Not for RBD, NFS, local devices and what passes through os-brick; their volumes are attached again after a boot.
       - A volume over Fibre Channel comes back at boot as long as it is exported to the host, whatever this says.
       - An encrypted volume comes back closed, because its passphrase is stored nowhere on the host. Repeat the call to open it.
     type: bool
@@ -210,12 +213,12 @@ attachments:
       returned: when attached, or known beforehand
       sample: /dev/disk/by-id/dm-uuid-mpath-360014055f0c6a3e3b0f4a539d579b3b8
     device:
-      description: The kernel's name for it at present.
+      description: The kernel's name for it at present; for a file on NFS the file.
       type: str
       returned: when attached
       sample: /dev/dm-0
     wwn:
-      description: The WWN of the device found.
+      description: The WWN of the device found; for RBD the ids of cluster and image. None for a file on NFS.
       type: str
       returned: when attached, or known beforehand
       sample: 360014055f0c6a3e3b0f4a539d579b3b8

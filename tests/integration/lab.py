@@ -157,3 +157,20 @@ class Lab:
         """What connections have left on the controller; empty where nothing."""
         look = "ls -d /sys/kernel/config/target/iscsi/iqn.* 2>/dev/null; lvs --noheadings -o lv_tags vg0 | grep -o brickwork.connection.*; true"
         return self.ssh("controller", look).strip()
+
+
+def made_by_hand(host: str, volume: str, protocol: str, size_bytes: int, **data: Any) -> dict[str, Any]:
+    """A connection that no backend made: for protocols that are tried against a server of their own."""
+    return {
+        "volume": {
+            "name": volume,
+            "id": f"{protocol}-{volume}",
+            "size_bytes": size_bytes,
+            "backend": None,
+            "wwn": None,
+        },
+        "host": host,
+        "connector": {"host": host},
+        "connection_info": {"driver_volume_type": protocol, "data": data},
+        "connected": True,
+    }

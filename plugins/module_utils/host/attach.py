@@ -105,7 +105,11 @@ def _asked_for(name: str, connection: Connection, params: dict[str, Any]) -> _Jo
         encrypted = encryption.asked_for(params["encryption"], connection.volume.name)
     except StorageError as error:
         return _Job(name, error=error)
-    return _Job(name, Wanted(connection, params["multipath"], params["min_paths"], params["persistent"], encrypted))
+    if encrypted and connection.export.is_file:
+        unable = f"A volume by {connection.protocol} is a file, and only block devices are encrypted here. Leave encryption out."
+        return _Job(name, error=StorageError("unimplemented", unable, field="encryption"))
+    multipath = params["multipath"] and connection.export.several_paths
+    return _Job(name, Wanted(connection, multipath, params["min_paths"], params["persistent"], encrypted))
 
 
 def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Records) -> None:
@@ -119,8 +123,9 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
         volume = job.wanted.connection.volume
         job.record = recorded.get(volume.id)
         wwn = volume.wwn or (job.record.wwn if job.record else None)
-        job.found = job.wanted.export.find(now, wwn)
-        job.link = attachment.stable_link(view, job.wanted.export, job.found)
+        export = job.wanted.export.knowing(job.record.attach_info if job.record else {})
+        job.found = export.find(now, wwn) if job.record or not export.record_decides else Found()
+        job.link = attachment.stable_link(view, export, job.found)
         job.before = _description(job, view)
         job.takes_map = job.wanted.multipath and job.wanted.export.takes_map(view)
         if job.takes_map and job.found.multipath_map is None and multipathd_runs is None:
@@ -184,8 +189,11 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
     staying = [record for record in records.all() if record.volume["id"] not in leaving] if failed else []
     for job, attempt in failed:
         removal = removal_of(attempt.wanted.connection, attempt.record, staying)
-        if job.found.device:
+        if job.found.node or attempt.export.record_decides:
             removal = replace(removal, portals=tuple(attempt.tried))
+        elif attempt.found.wwid:
+            # This attempt brought it, also where it turned out to be another volume.
+            removal = replace(removal, wwn=attempt.found.wwid)
         # Nothing was written to a device that was never handed out.
         removals.append(replace(removal, force=True, attach_info=removal.attach_info or attempt.attach_info))
     release([removal for removal in removals if removal.portals], view, Deadline(CLEAN_UP_SECONDS))

@@ -63,7 +63,7 @@ class Attempt:
 
     @property
     def export(self) -> Export:
-        return self.wanted.export
+        return self.wanted.export.knowing(self.attach_info or self.record.attach_info)
 
     @property
     def has_disks(self) -> bool:
@@ -94,7 +94,7 @@ class Attempt:
             StorageError: where what came is not the volume, or too few paths can come.
         """
         volume = self.wanted.connection.volume
-        self.found = self.wanted.export.find(view, volume.wwn)
+        self.found = self.export.find(view, volume.wwn)
         check_identity(volume, self.record, self.found)
         usable = self._usable_paths()
         settled = {path.portal for path in self.found.paths if path.device in usable} | set(self.failures)
@@ -102,7 +102,7 @@ class Attempt:
         pending -= settled
         if not pending and not self._waiting and len(usable) < self.wanted.paths_needed:
             raise too_few_paths(self.wanted, self.found, self.failures, self.refused)
-        self.link = stable_link(view, self.wanted.export, self.found)
+        self.link = stable_link(view, self.export, self.found)
         if len(usable) < self.wanted.paths_needed or self.link is None or is_too_small(volume, self.found):
             return False
         if self._usable_since is None:

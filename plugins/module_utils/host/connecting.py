@@ -77,7 +77,7 @@ def _rest(waiting: list[Attempt], view: Sysfs, spent: float) -> None:
 
 def _ended(attempt: Attempt, view: Sysfs) -> bool:
     try:
-        return attempt.look(view)
+        return attempt.error is not None or attempt.look(view)
     except StorageError as error:
         attempt.error = error
         return True

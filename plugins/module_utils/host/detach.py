@@ -120,7 +120,8 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
             continue
         record = next((record for record in recorded if record.volume["id"] == parsed.volume.id), None)
         removal = removal_of(parsed, record, staying, params["force"])
-        found = removal.find(now)
+        visible = record is not None or not parsed.export.record_decides
+        found = removal.find(now) if visible else Found()
         there = record is not None or found.anything
         opened = opened_as(now, name_of(parsed.volume.id))
         jobs.append(_Job(name, parsed.volume.as_dict(), removal if there or opened else None, found, opened))

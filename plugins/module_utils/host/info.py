@@ -88,8 +88,9 @@ def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, 
 
 def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
     connection = recorded(record.connection)
+    export = connection.export.knowing(record.attach_info)
     wwn = connection.volume.wwn or record.wwn
-    found = connection.export.find(view, wwn)
+    found = export.find(view, wwn)
     if wwn and not found.paths:
         # It may have come by other portals than those of the connection.
         found = next((seen.found for seen in inventory.volumes if wwn in seen.found.wwids), found)
@@ -105,7 +106,7 @@ def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
         data.get("access_mode") == "ro",
         name_of(connection.volume.id) if record.encrypted else None,
     )
-    link = attachment.stable_link(view, connection.export, found) if found.node else None
+    link = attachment.stable_link(view, export, found) if found.node else None
     return _Volume(connection.volume.as_dict(), connection.protocol, found, link, expected, record.attach_info)
 
 

@@ -74,13 +74,22 @@ def plan_attach(wanted: Wanted, record: Optional[Record], found: Found, map_poss
         linked: whether the stable link points to the device found.
 
     Raises:
-        StorageError: C(invalid_argument) where there can never be so many paths,
+        StorageError: C(invalid_argument) where there can never be so many paths, C(unimplemented) for what the protocol cannot,
             C(already_exists) where the volume is attached in another way, C(data_loss) where what is found is
             another volume.
     """
     if not 1 <= wanted.min_paths <= wanted.paths_expected:
         expected = f"a number from 1 to {wanted.paths_expected}, the portals that are logged in to"
+        if not wanted.export.several_paths:
+            expected = f"1: a volume by {wanted.connection.protocol} has one path"
         raise invalid("min_paths", expected, wanted.min_paths)
+    if wanted.persistent and not wanted.export.can_persist:
+        raise StorageError(
+            "unimplemented",
+            f"A volume by {wanted.connection.protocol} cannot be made to come back when the host boots. Attach it again after a boot, "
+            "or leave persistent out.",
+            field="persistent",
+        )
     _check_same_request(wanted, record, found)
     check_identity(wanted.connection.volume, record, found)
     with_map = wanted.multipath and map_possible
@@ -227,7 +236,7 @@ def record_of(wanted: Wanted, record: Optional[Record], found: Found, others: li
     before the first attach are somebody else's, except those that the other records tell of.
     """
     connection = wanted.connection.without_secrets()
-    if record and record.attached and found.device:
+    if record and record.attached and found.node:
         return replace(record, connection=connection)
     if record:
         kept = record.kept_portals

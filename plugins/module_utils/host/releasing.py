@@ -67,6 +67,8 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
 
 def _left(removal: Removal, now: Sysfs) -> Optional[str]:
     """Whatever an engine did: the volume is gone only when it is seen to be."""
+    if removal.export.record_decides:
+        return None
     found = removal.find(now)
     leaving = removal.whole and not removal.stays_visible and not found.others
     return found.node if leaving else None

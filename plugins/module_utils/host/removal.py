@@ -65,7 +65,7 @@ class Removal:
 
     def find(self, view: Sysfs) -> Found:
         """What there is of the volume."""
-        return self.export.find(view, self.wwn)
+        return self.export.knowing(self.attach_info).find(view, self.wwn)
 
     def ends(self, session: Session) -> bool:
         """Whether a session is this removal's to end, once nothing else comes by it."""
@@ -97,7 +97,7 @@ def refusal(view: Sysfs, removal: Removal, found: Found) -> Optional[StorageErro
             f"{found.node} is in use: {', '.join(using)}. Unmount or stop what uses it, then detach.",
             users=using,
         )
-    if removal.whole and found.device and not found.running_paths and not removal.force:
+    if removal.whole and found.node and not found.running_paths and not removal.force:
         states = ", ".join(f"{path.portal} {path.state}" for path in found.paths) or "no path left"
         return StorageError(
             "unavailable",

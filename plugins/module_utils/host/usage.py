@@ -11,12 +11,16 @@ import re
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
+from ansible_collections.brickwork.storage.plugins.module_utils.host import shares
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 # They and what they start look at every device, and let go by themselves. The flush of an earlier detach that hangs on dead paths
 # must not keep force from ending it.
 WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync", apart.NAME}
+
+ANSWER_SECONDS = 3.0
 
 
 def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
@@ -31,6 +35,8 @@ def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
     Returns:
         Mount points, volume groups and the like, processes with their PID, in words; empty when nobody uses it.
     """
+    if found.file:
+        return shares.users(view, found.file)
     device = opened or found.device
     if device is None:
         return []
@@ -85,8 +91,13 @@ def _stacked_user(view: Sysfs, name: str) -> str:
 
 
 def _held(device: str) -> bool:
+    # An open waits for whoever is closing the device, and so for what is written to a dead one. The flush will tell.
+    return apart.ask(lambda: _open_alone(device), Deadline(ANSWER_SECONDS)) == "held"
+
+
+def _open_alone(device: str) -> str:
     try:
         os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:
-        return error.errno == errno.EBUSY
-    return False
+        return "held" if error.errno == errno.EBUSY else "not held"
+    return "not held"

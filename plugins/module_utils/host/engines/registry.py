@@ -12,14 +12,25 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt imp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.fibre_channel import FibreChannel
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import Iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.local import Local
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.nfs import Nfs
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.nvme import Nvme
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.os_brick import OsBrick
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.rbd import Rbd
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-ENGINES: dict[str, type[Engine]] = {"fibre_channel": FibreChannel, "iscsi": Iscsi, "nvme": Nvme, "os_brick": OsBrick}
+ENGINES: dict[str, type[Engine]] = {
+    "fibre_channel": FibreChannel,
+    "iscsi": Iscsi,
+    "local": Local,
+    "nfs": Nfs,
+    "nvme": Nvme,
+    "os_brick": OsBrick,
+    "rbd": Rbd,
+}
 
 Task = TypeVar("Task", bound=Union[Attempt, Removal])
 

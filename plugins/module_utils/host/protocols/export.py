@@ -56,6 +56,12 @@ class Export(ABC):
     has_wwn: ClassVar[bool] = True
     # Whether it can be made to come back when the host boots.
     can_persist: ClassVar[bool] = False
+    # Whether it can come by several portals at once; multipath means nothing to one that cannot.
+    several_paths: ClassVar[bool] = True
+    # Whether it is a file rather than a block device.
+    is_file: ClassVar[bool] = False
+    # Whether the host shows it also while it is not attached, so that the record alone tells that it is.
+    record_decides: ClassVar[bool] = False
 
     @property
     def addresses(self) -> list[str]:
@@ -68,6 +74,14 @@ class Export(ABC):
 
     def for_host(self, names: frozenset[str]) -> Export:
         """The part of it that is meant for a host with some names, where an export says which part is for whom."""
+        return self
+
+    def knowing(self, attach_info: Mapping[str, Any]) -> Export:
+        """The same volume for one who has attached it.
+
+        Args:
+            attach_info: what the attach returned, in os-brick's form; empty where it is not known.
+        """
         return self
 
     @abstractmethod

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import fibre_channel, iscsi, nvmeof
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import (
+    fibre_channel,
+    iscsi,
+    local,
+    nfs,
+    nvmeof,
+    other,
+    rbd,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 
 # By connection_info's driver_volume_type: what checks the data (the data, the field's name in messages, whether the secrets are
@@ -15,6 +23,10 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.e
 PROTOCOLS: dict[str, Callable[[dict[str, Any], str, bool], Export]] = {
     "fibre_channel": fibre_channel.validate,
     "iscsi": iscsi.validate,
+    "local": local.validate,
+    "nfs": nfs.validate,
     "nvme": nvmeof.validate,
     "nvmeof": nvmeof.validate,
+    "rbd": rbd.validate,
+    **{name: other.validator(name) for name in other.NAMES},
 }

@@ -1,0 +1,73 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Protocols that pass through os-brick as they are: what they must hold is os-brick's to say. Untested here.
+
+The device is where os-brick said when it connected the volume.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.host import shares
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import BrickExport, Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import SECTOR_BYTES, Sysfs
+
+# Those that os-brick mounts, below the directory that it is told.
+FILE_SYSTEMS = ("glusterfs", "quobyte", "vzstorage")
+NAMES = (*FILE_SYSTEMS, "gpfs", "huaweisdshypervisor", "lightos", "scaleio", "storpool", "vmdk")
+
+
+@dataclass(frozen=True)
+class OtherExport(BrickExport):
+    """A volume of which nothing is known but where it came; C(path) is None before that."""
+
+    path: Optional[str] = None
+
+    has_wwn = False
+    several_paths = False
+
+    def knowing(self, attach_info: Mapping[str, Any]) -> Export:
+        path = attach_info.get("path")
+        return replace(self, path=path) if isinstance(path, str) else self
+
+    def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        if self.path is None:
+            return Found()
+        address = self.portals[0].address
+        device = view.link_target(self.path)
+        size = text(Path(view.attribute_path("class/block")) / (device or "-") / "size")
+        if device and size:
+            return Found(paths=(FoundPath(device, address, "running", None, int(size) * SECTOR_BYTES, False),))
+        state = shares.state_of(view, self.path)
+        if state == shares.MISSING:
+            return Found()
+        path = FoundPath(os.path.basename(self.path), address, state.state, None, state.size_bytes, False)
+        return Found(paths=(path,), file=self.path)
+
+    def links(self, wwid: Optional[str], multipath: bool) -> list[str]:
+        return [self.path] if self.path else []
+
+    def attach_info(self, found: Found) -> dict[str, Any]:
+        return {"path": self.path}
+
+
+def validator(protocol: str) -> Callable[[dict[str, Any], str, bool], OtherExport]:
+    """What checks the C(data) of a protocol's connection_info, as far as it can be checked here."""
+
+    def validate(data: dict[str, Any], where: str, secret_needed: bool) -> OtherExport:
+        if protocol == "vzstorage" and ":" in str(data.get("export", "")).rpartition("/")[2]:
+            # It would be kept with the export; the message must not repeat it.
+            raise invalid(f"{where}.export", "no password in it: let the host join with pstorage auth-node once", "***")
+        settings = {f"{protocol}_mount_point_base": shares.DIRECTORY} if protocol in FILE_SYSTEMS else {}
+        return OtherExport((Portal(protocol, ""),), data, protocol.upper(), settings)
+
+    return validate
