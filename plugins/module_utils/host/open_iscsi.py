@@ -53,7 +53,7 @@ def write_node(nodes: Path, portal: Portal, export: IscsiExport) -> None:
     Args:
         nodes: the database.
         portal: what the record is for.
-        export: name and secret for CHAP.
+        export: its transport, name and secret for CHAP.
     """
     host, port = portal.host_and_port
     settings = _defaults()
@@ -63,8 +63,9 @@ def write_node(nodes: Path, portal: Portal, export: IscsiExport) -> None:
             "node.tpgt": "-1",
             "node.startup": "manual",
             "node.leading_login": "No",
-            "iface.iscsi_ifacename": "default",
-            "iface.transport_name": "tcp",
+            # open-iscsi brings an interface of each of these names.
+            "iface.iscsi_ifacename": "default" if export.transport == "tcp" else export.transport,
+            "iface.transport_name": export.transport,
             "node.conn[0].address": host,
             "node.conn[0].port": str(port),
             "node.conn[0].startup": "manual",

@@ -334,6 +334,21 @@ def test_dead_portals_are_not_logged_in_to(capture: Capture, iscsiadm: Iscsiadm)
     assert not iscsiadm.nodes.exists()
 
 
+def test_portal_for_rdma_is_not_asked_over_tcp(capture: Capture, iscsiadm: Iscsiadm) -> None:
+    iscsiadm.dead = {}
+    asked: list[Portal] = []
+
+    def note(portals: Iterable[Portal], deadline: Deadline) -> dict[str, str]:
+        asked.extend(portals)
+        return {}
+
+    by_rdma = {"driver_volume_type": "iser", "data": connection_data()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(iscsi, "unreachable", note)
+        connect([begun_with(wanted(connection_info=by_rdma))], capture("empty").view, Deadline(10))
+    assert (asked, len(iscsiadm.logins)) == ([], 1)
+
+
 def test_next_portal_is_tried_after_a_failure(capture: Capture, iscsiadm: Iscsiadm) -> None:
     ended = begun_with(wanted(multipath=False))
     connect([ended], capture("empty").view, Deadline(10))

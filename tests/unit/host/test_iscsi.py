@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from dataclasses import replace
+from typing import Any, Optional, cast
 
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import validate
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport, validate
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
     CAPTURE_TARGET,
@@ -137,6 +139,11 @@ def test_a_wrong_secret_is_not_repeated(secret: Any) -> None:
 
 def test_the_secret_is_in_no_representation() -> None:
     assert SECRET not in repr(validate(connection_data(), "data", True))
+
+
+def test_iser_is_iscsi_by_another_transport() -> None:
+    by_tcp = PROTOCOLS["iscsi"](connection_data(), "data", True)
+    assert PROTOCOLS["iser"](connection_data(), "data", True) == replace(cast(IscsiExport, by_tcp), transport="iser")
 
 
 def test_without_chap() -> None:

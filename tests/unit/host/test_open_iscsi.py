@@ -107,12 +107,19 @@ def test_administrators_settings_are_kept_but_for_our_own(nodes: Path) -> None:
     assert "iscsid.startup" not in found
 
 
-@pytest.mark.parametrize("without", [IscsiExport(()), IscsiExport((), HOST, None), IscsiExport((), None, SECRET)])
+@pytest.mark.parametrize("without", [IscsiExport(()), IscsiExport((), username=HOST), IscsiExport((), password=SECRET)])
 def test_node_record_without_chap(nodes: Path, without: IscsiExport) -> None:
     open_iscsi.write_node(nodes, portal(PORTAL_A), without)
     found = settings(nodes, portal(PORTAL_A))
     assert found["node.session.auth.authmethod"] == "None"
     assert "node.session.auth.password" not in found
+
+
+@pytest.mark.parametrize(("transport", "interface"), [("tcp", "default"), ("iser", "iser")])
+def test_node_record_tells_the_transport(nodes: Path, transport: str, interface: str) -> None:
+    open_iscsi.write_node(nodes, portal(PORTAL_A), IscsiExport((), transport=transport))
+    found = settings(nodes, portal(PORTAL_A))
+    assert (found["iface.transport_name"], found["iface.iscsi_ifacename"]) == (transport, interface)
 
 
 def test_node_record_for_an_ipv6_portal(nodes: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""iSCSI over TCP through open-iscsi: sessions, and the node records behind them."""
+"""iSCSI, over TCP or RDMA, through open-iscsi: sessions, and the node records behind them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Iscsi(Engine):
         open_iscsi.database()
 
     def start(self, attempts: list[Attempt]) -> None:
-        portals = [portal for attempt in attempts for portal in attempt.plan.login]
+        # A portal for RDMA does not answer over TCP.
+        by_tcp = [attempt for attempt in attempts if cast(IscsiExport, attempt.export).transport == "tcp"]
+        portals = [portal for attempt in by_tcp for portal in attempt.plan.login]
         dead = unreachable(portals, self._deadline.within(PROBE_SECONDS))
         for attempt in attempts:
             self._queue(attempt, attempt.start(dead))

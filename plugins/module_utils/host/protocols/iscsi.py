@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
@@ -21,8 +21,9 @@ PORTAL = re.compile(r"^(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})$"
 
 @dataclass(frozen=True)
 class IscsiExport(Export):
-    """A LUN of one or several targets; C(password) is None where it is not known."""
+    """A LUN of one or several targets; C(password) is None where it is not known, C(transport) is C(tcp) or C(iser)."""
 
+    transport: str = "tcp"
     username: Optional[str] = None
     password: Optional[str] = field(default=None, repr=False)
 
@@ -93,7 +94,12 @@ def validate(data: dict[str, Any], where: str, secret_needed: bool) -> IscsiExpo
             if portal not in portals:
                 portals.append(portal)
     username, password = _authentication(data, where, secret_needed)
-    return IscsiExport(tuple(portals), username, password)
+    return IscsiExport(tuple(portals), username=username, password=password)
+
+
+def validate_iser(data: dict[str, Any], where: str, secret_needed: bool) -> IscsiExport:
+    """The same data for iSCSI over RDMA."""
+    return replace(validate(data, where, secret_needed), transport="iser")
 
 
 def _portal(value: Any, where: str) -> str:

@@ -23,6 +23,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.e
 PROTOCOLS: dict[str, Callable[[dict[str, Any], str, bool], Export]] = {
     "fibre_channel": fibre_channel.validate,
     "iscsi": iscsi.validate,
+    "iser": iscsi.validate_iser,
     "local": local.validate,
     "nfs": nfs.validate,
     "nvme": nvmeof.validate,
