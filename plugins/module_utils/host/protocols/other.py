@@ -12,18 +12,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.host import shares
 from ansible_collections.brickwork.storage.plugins.module_utils.host.files import text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import BrickExport, Export, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import FILE_SYSTEMS
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import SECTOR_BYTES, Sysfs
-
-# Those that os-brick mounts, below the directory that it is told.
-FILE_SYSTEMS = ("glusterfs", "quobyte", "vzstorage")
-NAMES = (*FILE_SYSTEMS, "gpfs", "huaweisdshypervisor", "lightos", "scaleio", "storpool", "vmdk")
 
 
 @dataclass(frozen=True)
@@ -60,14 +57,10 @@ class OtherExport(BrickExport):
         return {"path": self.path}
 
 
-def validator(protocol: str) -> Callable[[dict[str, Any], str, bool], OtherExport]:
-    """What checks the C(data) of a protocol's connection_info, as far as it can be checked here."""
-
-    def validate(data: dict[str, Any], where: str, secret_needed: bool) -> OtherExport:
-        if protocol == "vzstorage" and ":" in str(data.get("export", "")).rpartition("/")[2]:
-            # It would be kept with the export; the message must not repeat it.
-            raise invalid(f"{where}.export", "no password in it: let the host join with pstorage auth-node once", "***")
-        settings = {f"{protocol}_mount_point_base": shares.DIRECTORY} if protocol in FILE_SYSTEMS else {}
-        return OtherExport((Portal(protocol, ""),), data, protocol.upper(), settings)
-
-    return validate
+def validate(protocol: str, data: dict[str, Any], where: str) -> OtherExport:
+    """Check the C(data) of a protocol's connection_info, as far as it can be checked here."""
+    if protocol == "vzstorage" and ":" in str(data.get("export", "")).rpartition("/")[2]:
+        # It would be kept with the export; the message must not repeat it.
+        raise invalid(f"{where}.export", "no password in it: let the host join with pstorage auth-node once", "***")
+    settings = {f"{protocol}_mount_point_base": shares.DIRECTORY} if protocol in FILE_SYSTEMS else {}
+    return OtherExport((Portal(protocol, ""),), data, protocol.upper(), settings)
