@@ -177,15 +177,17 @@ WRITER
     ("use", "user", "end"),
     [
         (MOUNT, "mount point /mnt/test", "umount /mnt/test"),
-        (
+        pytest.param(
             "vgcreate -qq test-group {path} && lvcreate -qq -n part -L 16M test-group",
             "volume group test-group",
             "vgremove -qq -y test-group",
+            marks=pytest.mark.full,
         ),
-        (
+        pytest.param(
             "nohup sleep 600 < {path} > /dev/null 2>&1 & echo $! > /run/test.pid",
             "(sleep)",
             "kill $(cat /run/test.pid); sleep 1",
+            marks=pytest.mark.full,
         ),
     ],
     ids=["mounted", "volume group", "process"],

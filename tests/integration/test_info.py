@@ -101,9 +101,15 @@ def healed(lab: Lab, attached: dict[str, dict[str, Any]]) -> Iterator[None]:
     for network in ("a", "b"):
         lab.control("heal", HOST, network)
     lab.ssh(HOST, UNTIL_PATHS_ARE.format(running=4))
+    # multipathd uses them again only when it has tried them.
+    lab.ssh(
+        HOST,
+        "for _ in $(seq 90); do [ $(multipathd show paths raw format %t | grep -c active) = 4 ] && exit 0; sleep 1; done; exit 1",
+    )
 
 
 @pytest.mark.usefixtures("healed")
+@pytest.mark.full
 class TestPathsThatAreDead:
     def test_one_of_two(self, lab: Lab) -> None:
         lab.control("cut", HOST, "b")

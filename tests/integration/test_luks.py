@@ -158,6 +158,7 @@ def test_what_a_process_writes_to_is_not_formatted(lab: Lab, connections: list[d
     assert signatures(lab) == ""
 
 
+@pytest.mark.full
 def test_closed_behind_our_back_is_opened_again(lab: Lab, connections: list[dict[str, Any]]) -> None:
     made = attach(lab, connections, **FORMAT)
     lab.ssh(HOST, f"dmsetup remove {made['path']}")
@@ -245,6 +246,7 @@ def test_killed_at_any_moment(lab: Lab, connections: list[dict[str, Any]]) -> No
     lab.detach(HOST, VOLUME)
 
 
+@pytest.mark.full
 def test_passphrases_stay_secret(lab: Lab) -> None:
     passphrase = "a passphrase that nobody else has"
     for machine in (HOST, "controller"):

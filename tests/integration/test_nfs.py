@@ -100,6 +100,7 @@ def test_a_smaller_file_is_not_the_volume(lab: Lab, files: list[dict[str, Any]])
     lab.refuse(HOST, "volume_attach", "data_loss", connections=[larger], timeout=60)
 
 
+@pytest.mark.full
 def test_a_dead_server_holds_nobody_up(lab: Lab, files: list[dict[str, Any]]) -> None:
     path = paths(lab.succeed(HOST, "volume_attach", connections=files))[0]
     lab.control("cut", HOST, "a")

@@ -118,6 +118,7 @@ def test_what_cannot_be_mapped_leaves_nothing(
     lab.refuse(HOST, "volume_attach", code, connections=[with_data(image, **changes)], timeout=60)
 
 
+@pytest.mark.full
 def test_a_cluster_that_does_not_answer_holds_nobody_up(lab: Lab, image: dict[str, Any]) -> None:
     lab.succeed(HOST, "volume_attach", connections=[image])
     write = "timeout 2 dd if=/dev/urandom of=/dev/rbd/volumes/rbd-data bs=4k count=4 status=none"

@@ -157,6 +157,8 @@ def too_few_paths(wanted: Wanted, found: Found, failures: dict[str, str], refuse
         failures: why not, by the portal's address.
         refused: whether a target refused the login.
     """
+    dead = {path.portal: f"its path is {path.state}" for path in found.paths if path not in found.running_paths}
+    failures = {**dead, **failures}
     running = len(found.running_paths)
     logged_in = any(session.works for session in found.sessions)
     why = "; ".join(f"{address}: {reason}" for address, reason in sorted(failures.items())) or "no device appeared"

@@ -348,3 +348,9 @@ def test_diff_of_what_is_found(capture: Capture, tree: str, shown: dict[str, Any
 def test_diff_predicted_is_what_a_run_brings(capture: Capture, tree: str, asked: Wanted, with_map: bool) -> None:
     found = asked.export.find(capture(tree).view, CAPTURE_WWN)
     assert describe_planned(asked, with_map) == describe(found)
+
+
+def test_path_that_is_dead_is_told_among_the_failures(capture: Capture) -> None:
+    error = too_few_paths(BOTH, BOTH.export.find(capture("path_down").view, None), {}, False)
+    assert (error.code, error.facts["portals"]) == ("deadline_exceeded", [PORTAL_B])
+    assert "transport-offline" in error.message
