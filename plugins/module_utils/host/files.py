@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Union
 
@@ -33,3 +34,8 @@ def names_in(directory: AnyPath) -> list[str]:
 def entries(directory: Path) -> list[Path]:
     """What is in a directory, by name; nothing where it is gone."""
     return [directory / name for name in names_in(directory)]
+
+
+def plain(word: str) -> str:
+    """A word as it is, where the kernel writes blanks and the like in octal."""
+    return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), word)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import functools
 import os
 import re
-import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.device_mapper import multipath_status
-from ansible_collections.brickwork.storage.plugins.module_utils.host.files import names_in, text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import names_in, plain, text
 
 SECTOR_BYTES = 512
 MPATH_UUID_PREFIX = "mpath-"
@@ -128,27 +127,22 @@ class Sysfs:
         """The same view for one moment: what concerns all volumes is read once, however many are looked for."""
         return _Glance(self.root, self._status_of_map)
 
-    def once(self, read: Callable[[Sysfs], Answer]) -> Answer:
-        """What a function reads of this host; in a glance it reads only once."""
-        return read(self)
+    def once(self, read: Callable[..., Answer], *what: object) -> Answer:
+        """What a function reads of this host.
+
+        Args:
+            read: takes the view and what follows; in a glance it reads only once of each.
+            what: it is to read of, hashable.
+        """
+        return read(self, *what)
 
     def sessions(self) -> list[Session]:
         """Every iSCSI session, by number."""
-        found = []
-        for name in names_in(self._sys / "class/iscsi_session"):
-            entry = f"{self._sys}/class/iscsi_session/{name}"
-            portal = _portal(f"{entry}/device")
-            scsi_host = re.search(r"/host(\d+)/", os.path.realpath(f"{entry}/device") + "/")
-            if portal is None or scsi_host is None:
-                continue  # a session that is being made or is on its way out
-            number = int(name[len("session") :])
-            target, state = text(f"{entry}/targetname"), text(f"{entry}/state")
-            found.append(Session(number, target, portal, state, int(scsi_host.group(1))))
-        return sorted(found, key=lambda session: session.number)
+        return self.once(_sessions)
 
     def disks(self, session: Session) -> list[Disk]:
         """Every disk of a session, by LUN."""
-        return self.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
+        return self.once(_disks, session)
 
     def disks_below(self, device: str, portal: str, luns: Optional[Collection[int]] = None) -> list[Disk]:
         """The disks that came by something that speaks SCSI, by LUN.
@@ -190,11 +184,7 @@ class Sysfs:
 
     def map_names(self) -> dict[str, str]:
         """The kernel name of every multipath map, by its WWID."""
-        names = [name for name in names_in(self._sys / "block") if name.startswith("dm-")]
-        uuids = {name: self.dm(name, "uuid") for name in names}
-        return {
-            uuid[len(MPATH_UUID_PREFIX) :]: name for name, uuid in uuids.items() if uuid.startswith(MPATH_UUID_PREFIX)
-        }
+        return self.once(_map_names)
 
     def multipath_map(self, name: str) -> Optional[MultipathMap]:
         """The map behind a kernel name; None where it is not a multipath map."""
@@ -276,114 +266,33 @@ class Sysfs:
         """The NQN by which NVMe targets know this host; None where it has none."""
         return text(self.root / "etc/nvme/hostnqn") or None
 
-    def process_names(self) -> set[str]:
-        """The names of all processes."""
-        return {text(f"{process}/comm") for process in self._processes()}
-
-    def command_lines(self) -> list[list[str]]:
-        """The arguments of all processes."""
-        return [text(f"{process}/cmdline").split("\0") for process in self._processes()]
-
-    def _processes(self) -> list[str]:
-        return [f"{self.root}/proc/{name}" for name in names_in(self.root / "proc") if name.isdigit()]
-
-    def mount_points(self, numbers: set[str]) -> list[str]:
-        """Where any of the devices is mounted, in any mount namespace."""
-        return sorted({point for number, point in self._mounted() if number in numbers})
-
-    def _mounted(self) -> list[tuple[str, str]]:
-        """Every mount in any mount namespace: the device's number, C(8:0), and the mount point."""
-        found: list[tuple[str, str]] = []
-        seen: set[str] = set()
-        for process in self._processes():
-            try:
-                namespace = os.readlink(f"{process}/ns/mnt")
-            except OSError:
-                continue
-            if namespace not in seen:
-                seen.add(namespace)
-                found += _mounts(text(f"{process}/mountinfo"))
-        return found
+    def swaps(self) -> list[str]:
+        """The paths of what is swapped to, devices and files."""
+        lines = text(self.root / "proc/swaps").splitlines()[1:]
+        return [plain(line.split()[0]) for line in lines if line.strip()]
 
     def swap_devices(self) -> set[str]:
         """The kernel names of devices that are swapped to."""
-        lines = text(self.root / "proc/swaps").splitlines()[1:]
-        return {Path(line.split()[0]).resolve().name for line in lines if line.strip()}
+        return {Path(path).resolve().name for path in self.swaps()}
 
-    def openers(self, numbers: set[str]) -> Iterator[tuple[int, list[str]]]:
-        """Each process that has one of the devices open: its PID, and its name followed by those of its ancestors."""
-        for pid, opened in self.opened():
-            if opened & numbers:
-                yield pid, self._lineage(str(pid))
-
-    def opened(self) -> list[tuple[int, set[str]]]:
-        """The numbers of the block devices that each process has open, by its PID."""
-        found = []
-        for process in self._processes():
-            numbers = set(_block_devices(f"{process}/fd"))
-            if numbers:
-                found.append((int(process.rpartition("/")[2]), numbers))
-        return found
-
-    def _lineage(self, pid: str) -> list[str]:
-        names = []
-        while pid != "0":
-            process = f"{self.root}/proc/{pid}"
-            names.append(text(f"{process}/comm"))
-            # The name, in brackets, may hold anything; behind it stand the state and the parent.
-            fields = text(f"{process}/stat").rpartition(")")[2].split()
-            pid = fields[1] if len(fields) > 1 else "0"
-        return names
+    def loops_over(self, file: str) -> list[str]:
+        """The kernel names of the loop devices over a file."""
+        loops = [name for name in names_in(f"{self._sys}/class/block") if name.startswith("loop")]
+        return [name for name in loops if text(f"{self._sys}/class/block/{name}/loop/backing_file") == file]
 
 
 class _Glance(Sysfs):
     """What does not concern one volume alone is read at most once."""
 
     @functools.cached_property
-    def _sessions(self) -> list[Session]:
-        return super().sessions()
-
-    @functools.cached_property
-    def _disks(self) -> dict[Session, list[Disk]]:
+    def _read(self) -> dict[tuple[Any, ...], Any]:
         return {}
 
-    @functools.cached_property
-    def _map_names(self) -> dict[str, str]:
-        return super().map_names()
-
-    @functools.cached_property
-    def _mounts(self) -> list[tuple[str, str]]:
-        return super()._mounted()
-
-    @functools.cached_property
-    def _opened(self) -> list[tuple[int, set[str]]]:
-        return super().opened()
-
-    def sessions(self) -> list[Session]:
-        return self._sessions
-
-    def disks(self, session: Session) -> list[Disk]:
-        if session not in self._disks:
-            self._disks[session] = super().disks(session)
-        return self._disks[session]
-
-    def map_names(self) -> dict[str, str]:
-        return self._map_names
-
-    def _mounted(self) -> list[tuple[str, str]]:
-        return self._mounts
-
-    def opened(self) -> list[tuple[int, set[str]]]:
-        return self._opened
-
-    @functools.cached_property
-    def _read(self) -> dict[Any, Any]:
-        return {}
-
-    def once(self, read: Callable[[Sysfs], Answer]) -> Answer:
-        if read not in self._read:
-            self._read[read] = read(self)
-        answer: Answer = self._read[read]
+    def once(self, read: Callable[..., Answer], *what: object) -> Answer:
+        key = (read, *what)
+        if key not in self._read:
+            self._read[key] = read(self, *what)
+        answer: Answer = self._read[key]
         return answer
 
 
@@ -398,37 +307,35 @@ def scsi_wwid(attribute: str) -> Optional[str]:
     return None
 
 
+def _sessions(view: Sysfs) -> list[Session]:
+    directory = view.attribute_path("class/iscsi_session")
+    found = []
+    for name in names_in(directory):
+        entry = f"{directory}/{name}"
+        portal = _portal(f"{entry}/device")
+        scsi_host = re.search(r"/host(\d+)/", os.path.realpath(f"{entry}/device") + "/")
+        if portal is None or scsi_host is None:
+            continue  # a session that is being made or is on its way out
+        number = int(name[len("session") :])
+        target, state = text(f"{entry}/targetname"), text(f"{entry}/state")
+        found.append(Session(number, target, portal, state, int(scsi_host.group(1))))
+    return sorted(found, key=lambda session: session.number)
+
+
+def _disks(view: Sysfs, session: Session) -> list[Disk]:
+    return view.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
+
+
+def _map_names(view: Sysfs) -> dict[str, str]:
+    names = [name for name in names_in(view.attribute_path("block")) if name.startswith("dm-")]
+    uuids = {name: view.dm(name, "uuid") for name in names}
+    return {uuid[len(MPATH_UUID_PREFIX) :]: name for name, uuid in uuids.items() if uuid.startswith(MPATH_UUID_PREFIX)}
+
+
 def _lun(address: str) -> Optional[int]:
     """The last of the numbers in a SCSI device's name, C(2:0:0:1)."""
     number = address.rpartition(":")[2]
     return int(number) if number.isdigit() else None
-
-
-def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
-    for line in mountinfo.splitlines():
-        fields = line.split()
-        if len(fields) > 4:
-            # The kernel writes blanks and the like in octal.
-            yield fields[2], re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), fields[4])
-
-
-def _block_devices(descriptors: str) -> Iterator[str]:
-    """The numbers of the block devices behind a directory of file descriptors."""
-    for name in names_in(descriptors):
-        path = f"{descriptors}/{name}"
-        try:
-            if not os.readlink(path).startswith("/dev/"):
-                continue
-            status = os.stat(path)
-        except OSError:
-            continue
-        # Character devices have numbers of their own, the same ones.
-        if stat.S_ISBLK(status.st_mode):
-            yield _number(status.st_rdev)
-
-
-def _number(device: int) -> str:
-    return f"{os.major(device)}:{os.minor(device)}"
 
 
 def _portal(session: str) -> Optional[str]:

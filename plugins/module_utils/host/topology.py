@@ -9,9 +9,7 @@ can hold it up.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
@@ -25,8 +23,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs impor
     Sysfs,
 )
 
-# Device numbers with this major are the kernel's inventions, for file systems that are on no device or on several.
-ANONYMOUS_MAJOR = "0"
 # In these states of asymmetric access a path takes reads and writes.
 ACCESSIBLE = ("", "optimized", "non-optimized")
 
@@ -78,27 +74,6 @@ class Image:
     device: str
     name: str
     size_bytes: int
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A mounted file system.
-
-    Args:
-        point: the directory.
-        fstype: its type, as the kernel calls it.
-        number: of its device; a made-up one for some types.
-        source: what was given to mount, C(/dev/mapper/mpatha).
-        options: of this mount.
-        super_options: of the file system, wherever it is mounted.
-    """
-
-    point: str
-    fstype: str
-    number: str
-    source: str
-    options: frozenset[str]
-    super_options: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -215,55 +190,6 @@ class Topology(Sysfs):
         label = re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), told.get("ID_FS_LABEL_ENC", ""))
         return Content(told.get("ID_FS_TYPE") or None, told.get("ID_FS_UUID") or None, label or None)
 
-    def loops_over(self, file: str) -> list[str]:
-        """The kernel names of the loop devices over a file."""
-        blocks = self._sys / "class/block"
-        return [name for name in self._names("loop") if text(blocks / name / "loop/backing_file") == file]
-
-    def mounted(self) -> list[Mount]:
-        """Every mounted file system, in any mount namespace, by mount point."""
-        found: set[Mount] = set()
-        seen: set[str] = set()
-        for process in entries(self.root / "proc"):
-            try:
-                namespace = os.readlink(process / "ns/mnt") if process.name.isdigit() else None
-            except OSError:
-                continue
-            if namespace and namespace not in seen:
-                seen.add(namespace)
-                found.update(parse_mounts(text(process / "mountinfo")))
-        return sorted(found, key=lambda mount: mount.point)
-
-    def mounts_by_device(self) -> dict[str, list[Mount]]:
-        """The mounted file systems by the kernel name of each block device they are on."""
-        shared = self._devices_of_btrfs()
-        numbers = {self.number(entry.name): entry.name for entry in entries(self._sys / "class/block")}
-        found: dict[str, list[Mount]] = {}
-        for mount in self.mounted():
-            if not mount.number.startswith(f"{ANONYMOUS_MAJOR}:"):
-                names = {numbers.get(mount.number, "")}
-            elif mount.source.startswith("/dev/"):
-                name = self.link_target(mount.source) or ""
-                names = shared.get(name, {name})
-            else:
-                continue
-            for name in names - {""}:
-                found.setdefault(name, []).append(mount)
-        return found
-
-    def mount_of(self, file: str) -> Optional[Mount]:
-        """The mounted file system that a file is on, without asking that file system; None where nothing is mounted there."""
-        around = [mount for mount in self.mounted() if file.startswith(mount.point.rstrip("/") + "/")]
-        return max(around, key=lambda mount: len(mount.point), default=None)
-
-    def _devices_of_btrfs(self) -> dict[str, set[str]]:
-        """For each device of a btrfs all the devices of it."""
-        found = {}
-        for entry in entries(self._sys / "fs/btrfs"):
-            names = {device.name for device in entries(entry / "devices")}
-            found.update(dict.fromkeys(names, names))
-        return found
-
     def _names(self, prefix: str) -> list[str]:
         return [entry.name for entry in entries(self._sys / "class/block") if entry.name.startswith(prefix)]
 
@@ -276,24 +202,3 @@ def nvme_portal(address: str) -> str:
     if not host or not port or port == "none":
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def parse_mounts(mountinfo: str) -> Iterator[Mount]:
-    """The lines of a C(/proc/PID/mountinfo)."""
-    for line in mountinfo.splitlines():
-        mounted, _dash, file_system = line.partition(" - ")
-        left, right = mounted.split(), file_system.split()
-        if len(left) > 5 and len(right) > 2:
-            yield Mount(
-                _without_octal(left[4]),
-                right[0],
-                left[2],
-                _without_octal(right[1]),
-                frozenset(left[5].split(",")),
-                frozenset(right[2].split(",")),
-            )
-
-
-def _without_octal(written: str) -> str:
-    """The kernel writes blanks and the like in octal."""
-    return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), written)

@@ -255,7 +255,7 @@ def test_what_uses_a_file_is_seen_in_every_namespace(tree: Tree) -> None:
     put_file(tree)
     put_mount(tree)
     assert shares.users(tree.view, FILE) == []
-    tree.put("/sys/block/loop3/loop/backing_file", FILE)
+    tree.put("/sys/class/block/loop3/loop/backing_file", FILE)
     tree.put("/proc/swaps", f"Filename Type Size Used Priority\n{FILE} file 1 0 -2\n")
     put_mount(tree, place="/srv/bound", number=40, root="/db-data")
     # In a container: another number of the mount, another path.
