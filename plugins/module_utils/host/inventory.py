@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host import scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme, nvme_sysfs, scsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import Controller, NvmePath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import NvmePath, RemotePort, Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import RemotePort, Topology
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Inventory:
 
 def survey(view: Topology) -> Inventory:
     """What there is on a host."""
-    sessions, controllers, ports = view.sessions(), view.controllers(), view.remote_ports()
+    sessions, ports = view.sessions(), view.remote_ports()
+    controllers = nvme_sysfs.controllers_by_any_transport(view)
     disks: list[tuple[Disk, Optional[Session]]] = []
     port_of: dict[str, RemotePort] = {}
     for session in sessions:
@@ -74,7 +76,9 @@ def survey(view: Topology) -> Inventory:
     volumes = [_scsi(view, own, port_of) for own in _by_volume(view, disks)]
     volumes += _nvme(view, controllers)
     volumes += _rados(view)
-    return Inventory(tuple(volumes), tuple(sessions), tuple(controllers), tuple(ports), port_of)
+    return Inventory(
+        tuple(volumes), tuple(sessions), tuple(controller.session for controller in controllers), tuple(ports), port_of
+    )
 
 
 def unclaimed(
@@ -175,36 +179,18 @@ def _scsi(view: Topology, own: list[tuple[Disk, Optional[Session]]], port_of: di
     return Seen(protocol, found, tuple(scsi.links(found.wwid, found.multipath_map is not None)))
 
 
-def _nvme(view: Topology, controllers: list[Session]) -> list[Seen]:
+def _nvme(view: Topology, controllers: list[Controller]) -> list[Seen]:
     groups: dict[str, list[tuple[NvmePath, Session]]] = {}
     for controller in controllers:
-        for path in view.nvme_paths(controller):
+        for path in controller.paths:
             key = path.namespace.name if path.namespace else path.wwid or path.name
-            groups.setdefault(key, []).append((path, controller))
+            groups.setdefault(key, []).append((path, controller.session))
     return [_nvme_volume(view, sorted(own, key=lambda pair: pair[0].name)) for own in groups.values()]
 
 
 def _nvme_volume(view: Topology, own: list[tuple[NvmePath, Session]]) -> Seen:
-    # multipathd takes such paths where the kernel does not put them together itself.
-    over = next((found for found in (view.map_over(path.name) for path, _controller in own) if found), None)
-    states = over.path_states if over else {}
-    paths = []
-    for path, controller in own:
-        number = view.number(path.name)
-        state = states.get(number, path.state) if path.state == "running" else path.state
-        paths.append(FoundPath(path.name, controller.portal, state, path.wwid, path.size_bytes, number in states))
-    namespace = own[0][0].namespace
-    found = Found(
-        sessions=tuple(controller for _path, controller in own),
-        paths=tuple(paths),
-        multipath_map=over,
-        namespace=namespace,
-    )
-    if over:
-        # multipathd calls a namespace by the same name, and a map's links are those of any map.
-        return Seen("nvmeof", found, tuple(scsi.links(over.wwid, multipath=True)))
-    links = (f"{scsi.BY_ID}nvme-{found.wwid}",) if found.wwid else ()
-    return Seen("nvmeof", found, links)
+    found = nvme.found(view, own, [session for _path, session in own])
+    return Seen("nvmeof", found, tuple(nvme.links(found.wwid, found.multipath_map is not None)))
 
 
 def _rados(view: Topology) -> list[Seen]:

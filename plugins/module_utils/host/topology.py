@@ -15,16 +15,10 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import (
-    SECTOR_BYTES,
     Disk,
     MultipathMap,
-    Namespace,
-    Session,
     Sysfs,
 )
-
-# In these states of asymmetric access a path takes reads and writes.
-ACCESSIBLE = ("", "optimized", "non-optimized")
 
 
 @dataclass(frozen=True)
@@ -40,25 +34,6 @@ class RemotePort:
     name: str
     wwpn: str
     state: str
-
-
-@dataclass(frozen=True)
-class NvmePath:
-    """A namespace as one controller shows it.
-
-    Args:
-        name: the kernel's: C(nvme0n1), or C(nvme0c1n1) where it is a path of a namespace that the kernel put together.
-        wwid: as sysfs writes it, C(uuid.5f0c...).
-        size_bytes: as the kernel sees it now.
-        state: C(running), or what is wrong with the controller or with the access by it.
-        namespace: over this path and the others; None where each controller has a device of its own.
-    """
-
-    name: str
-    wwid: Optional[str]
-    size_bytes: int
-    state: str
-    namespace: Optional[Namespace]
 
 
 @dataclass(frozen=True)
@@ -109,46 +84,6 @@ class Topology(Sysfs):
         blocks = sorted(device.glob("target*/*/block/*"))
         return [disk for disk in (self._disk(block, port.wwpn) for block in blocks) if disk]
 
-    def controllers(self) -> list[Session]:
-        """Every NVMe controller that was connected to over a network and serves namespaces, by number."""
-        found = []
-        for entry in entries(self._sys / "class/nvme"):
-            number, address = entry.name[len("nvme") :], text(entry / "address")
-            discovers = text(entry / "cntrltype") == "discovery" or text(entry / "subsysnqn").endswith(".discovery")
-            if number.isdigit() and text(entry / "transport") not in ("", "pcie", "loop") and not discovers:
-                found.append(
-                    Session(int(number), text(entry / "subsysnqn"), nvme_portal(address), text(entry / "state"))
-                )
-        return sorted(found, key=lambda controller: controller.number)
-
-    def nvme_paths(self, controller: Session) -> list[NvmePath]:
-        """The namespaces of a controller, by name."""
-        found = []
-        for block in entries(self._sys / f"class/nvme/nvme{controller.number}"):
-            named = re.fullmatch(r"(nvme\d+)(c\d+)?(n\d+)", block.name)
-            size = text(block / "size")
-            if not named or not size:
-                continue
-            access = text(block / "ana_state")
-            state = controller.state if not controller.works else "running" if access in ACCESSIBLE else access
-            found.append(
-                NvmePath(
-                    block.name,
-                    text(block / "wwid") or None,
-                    int(size) * SECTOR_BYTES,
-                    state,
-                    self._namespace(named[1] + named[3]) if named[2] else None,
-                )
-            )
-        return found
-
-    def _namespace(self, name: str) -> Optional[Namespace]:
-        block = self._sys / "class/block" / name
-        size = text(block / "size")
-        if not size:
-            return None
-        return Namespace(name, text(block / "wwid") or None, int(size) * SECTOR_BYTES, text(block / "ro") == "1")
-
     def images(self) -> list[Image]:
         """Every RADOS image."""
         found = []
@@ -192,13 +127,3 @@ class Topology(Sysfs):
 
     def _names(self, prefix: str) -> list[str]:
         return [entry.name for entry in entries(self._sys / "class/block") if entry.name.startswith(prefix)]
-
-
-def nvme_portal(address: str) -> str:
-    """A controller's C(address) attribute as connections write a portal, C(10.0.0.1:4420)."""
-    parts = dict(part.strip().partition("=")[::2] for part in address.split(","))
-    host, port = parts.get("traddr", ""), parts.get("trsvcid", "").strip()
-    # Over Fibre Channel there is no port, and the colons are not those of an IPv6 address.
-    if not host or not port or port == "none":
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
