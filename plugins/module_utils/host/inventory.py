@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme, nvme_sysfs, scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.fibre_channel_ports import RemotePort, ports_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import Controller, NvmePath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import RemotePort, Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,15 @@ class Inventory:
 
 def survey(view: Topology) -> Inventory:
     """What there is on a host."""
-    sessions, ports = view.sessions(), view.remote_ports()
+    sessions = view.sessions()
+    ports = [port for port in ports_of(view).remote if port.may_have_disks]
     controllers = nvme_sysfs.controllers_by_any_transport(view)
     disks: list[tuple[Disk, Optional[Session]]] = []
     port_of: dict[str, RemotePort] = {}
     for session in sessions:
         disks += [(disk, session) for disk in view.disks(session)]
     for port in ports:
-        for disk in view.port_disks(port):
+        for disk in view.disks_below(port.directory, port.wwpn):
             disks.append((disk, None))
             port_of[disk.name] = port
     known = {disk.name for disk, _session in disks}

@@ -163,11 +163,8 @@ class Sysfs:
 
     def disk(self, name: str) -> Optional[Disk]:
         """A SCSI disk by its kernel name, wherever it came from; None where it is gone or none."""
-        return self._disk(self._sys / "block" / name, "")
-
-    def _disk(self, block: Path, portal: str) -> Optional[Disk]:
-        address = os.path.basename(os.path.realpath(block / "device"))
-        return _read_disk(str(block), block.name, address, portal)
+        block = f"{self._sys}/block/{name}"
+        return _read_disk(block, name, os.path.basename(os.path.realpath(f"{block}/device")), "")
 
     def map_over(self, disk: str) -> Optional[MultipathMap]:
         """The multipath map that holds a disk; None where there is none."""

@@ -15,25 +15,9 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import (
-    Disk,
     MultipathMap,
     Sysfs,
 )
-
-
-@dataclass(frozen=True)
-class RemotePort:
-    """A Fibre Channel port that this host sees, and that serves LUNs.
-
-    Args:
-        name: the kernel's, C(rport-0:0-1).
-        wwpn: without C(0x).
-        state: the kernel's, C(Online) when healthy.
-    """
-
-    name: str
-    wwpn: str
-    state: str
 
 
 @dataclass(frozen=True)
@@ -68,21 +52,6 @@ class Content:
 
 class Topology(Sysfs):
     """The view."""
-
-    def remote_ports(self) -> list[RemotePort]:
-        """Every remote port that serves LUNs and is not gone."""
-        ports = []
-        for entry in entries(self._sys / "class/fc_remote_ports"):
-            wwpn, state = text(entry / "port_name"), text(entry / "port_state")
-            if wwpn and "target" in text(entry / "roles").lower() and state != "Not Present":
-                ports.append(RemotePort(entry.name, wwpn[2:] if wwpn.startswith("0x") else wwpn, state))
-        return ports
-
-    def port_disks(self, port: RemotePort) -> list[Disk]:
-        """Every disk that came by a remote port."""
-        device = self._sys / "class/fc_remote_ports" / port.name / "device"
-        blocks = sorted(device.glob("target*/*/block/*"))
-        return [disk for disk in (self._disk(block, port.wwpn) for block in blocks) if disk]
 
     def images(self) -> list[Image]:
         """Every RADOS image."""

@@ -5,37 +5,19 @@
 
 from __future__ import annotations
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk
 from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import (
     Content,
     Image,
-    RemotePort,
 )
 from ansible_collections.brickwork.storage.tests.unit.host import made_up
-from ansible_collections.brickwork.storage.tests.unit.host.made_up import FC_WWN, SIZE, WWPN
+from ansible_collections.brickwork.storage.tests.unit.host.made_up import SIZE
 from ansible_collections.brickwork.storage.tests.unit.host.tree import Capture
 
 
 def test_nothing_on_an_empty_host(capture: Capture) -> None:
     view = capture("empty").topology
-    assert (view.remote_ports(), view.images(), view.maps()) == ([], [], [])
+    assert (view.images(), view.maps()) == ([], [])
     assert view.content("sda") == Content()
-
-
-def test_fibre_channel(capture: Capture) -> None:
-    tree = capture("empty")
-    made_up.fc_port(tree, 2, disk="sdb")
-    view = tree.topology
-    port = RemotePort("rport-2:0-0", f"{WWPN[:-1]}2", "Online")
-    assert view.remote_ports() == [port]
-    assert view.port_disks(port) == [Disk("sdb", "8:16", 3, port.wwpn, "running", FC_WWN, SIZE)]
-
-
-def test_ports_that_serve_nothing(capture: Capture) -> None:
-    tree = capture("empty")
-    made_up.fc_port(tree, 2, roles="FCP Initiator")
-    made_up.fc_port(tree, 3, state="Not Present")
-    assert tree.topology.remote_ports() == []
 
 
 def test_rados_images(capture: Capture) -> None:

@@ -327,6 +327,21 @@ def test_fibre_channel(host: Host) -> None:
     assert [(left["kind"], left["name"]) for left in found["unclaimed"]] == [("fc_remote_port", "rport-4:0-0")]
 
 
+def test_fibre_channel_port_that_serves_nothing_is_none(host: Host) -> None:
+    assert host.tree
+    made_up.fc_port(host.tree, 2, target=-1)  # an initiator
+    made_up.fc_port(host.tree, 3, state="Not Present")
+    assert host.run()["unclaimed"] == []
+
+
+@pytest.mark.parametrize(("tree", "volumes", "unclaimed"), [("fc_multipath", 1, 0), ("fc_ports_without_lun", 0, 2)])
+def test_fibre_channel_as_captured(host: Host, capture: Capture, tree: str, volumes: int, unclaimed: int) -> None:
+    host.tree = capture(tree)
+    seen = host.run()
+    assert [one["protocol"] for one in seen["attachments"]] == ["fibre_channel"] * volumes
+    assert [left["kind"] for left in seen["unclaimed"]] == ["fc_remote_port"] * unclaimed
+
+
 def test_rados_image(host: Host) -> None:
     assert host.tree
     made_up.rados_image(host.tree, 0, "db-data")
