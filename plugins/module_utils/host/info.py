@@ -21,7 +21,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 
@@ -57,7 +56,7 @@ class _Volume:
         return self.found.wwids | ({self.volume["wwn"]} if self.volume["wwn"] else set())
 
 
-def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, Any]:
+def info(params: dict[str, Any], view: Sysfs, records: Records) -> dict[str, Any]:
     """Look at a host.
 
     Args:
@@ -110,7 +109,7 @@ def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
     return _Volume(connection.volume.as_dict(), connection.protocol, found, link, expected, record.attach_info)
 
 
-def _without_record(view: Topology, seen: Seen) -> _Volume:
+def _without_record(view: Sysfs, seen: Seen) -> _Volume:
     found = seen.found
     told = {"name": None, "id": None, "size_bytes": found.size_bytes, "backend": None, "wwn": found.wwid}
     link = next((link for link in seen.links if view.link_target(link) in seen.devices), None)
@@ -165,7 +164,7 @@ def _by_wwn(name: str, backend: Optional[str], everything: list[_Volume]) -> _Vo
     )
 
 
-def _shape(view: Topology, stacks: Stacks, inventory: Inventory, volume: _Volume, host: str) -> dict[str, Any]:
+def _shape(view: Sysfs, stacks: Stacks, inventory: Inventory, volume: _Volume, host: str) -> dict[str, Any]:
     """An attachment as the module returns it."""
     found, expected = volume.found, volume.expected
     layers = stacks.over(found)

@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme, nvme_sysfs, scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme, nvme_sysfs, rbd_mappings, scsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.fibre_channel_ports import RemotePort, ports_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import Controller, NvmePath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session, Sysfs
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Inventory:
     port_of: dict[str, RemotePort]
 
 
-def survey(view: Topology) -> Inventory:
+def survey(view: Sysfs) -> Inventory:
     """What there is on a host."""
     sessions = view.sessions()
     ports = [port for port in ports_of(view).remote if port.may_have_disks]
@@ -84,7 +83,7 @@ def survey(view: Topology) -> Inventory:
 
 
 def unclaimed(
-    view: Topology, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]
+    view: Sysfs, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]
 ) -> list[dict[str, Optional[str]]]:
     """What came to this host and belongs to no volume.
 
@@ -158,9 +157,7 @@ def _item(
     return {"kind": kind, "name": name, "problem": problem, "portal": portal, "target": target, "wwn": wwn}
 
 
-def _by_volume(
-    view: Topology, disks: list[tuple[Disk, Optional[Session]]]
-) -> list[list[tuple[Disk, Optional[Session]]]]:
+def _by_volume(view: Sysfs, disks: list[tuple[Disk, Optional[Session]]]) -> list[list[tuple[Disk, Optional[Session]]]]:
     """The disks of each volume: those under one map, else those of one WWN, else each for itself."""
     over = {disk.name: view.map_over(disk.name) for disk, _session in disks}
     map_of_wwid = {found.wwid: found.name for found in over.values() if found}
@@ -173,7 +170,7 @@ def _by_volume(
     return list(groups.values())
 
 
-def _scsi(view: Topology, own: list[tuple[Disk, Optional[Session]]], port_of: dict[str, RemotePort]) -> Seen:
+def _scsi(view: Sysfs, own: list[tuple[Disk, Optional[Session]]], port_of: dict[str, RemotePort]) -> Seen:
     sessions = {session.number: session for _disk, session in own if session}
     found = scsi.found(view, [disk for disk, _session in own], None, sessions.values())
     by_fibre_channel = any(disk.name in port_of for disk, _session in own)
@@ -181,7 +178,7 @@ def _scsi(view: Topology, own: list[tuple[Disk, Optional[Session]]], port_of: di
     return Seen(protocol, found, tuple(scsi.links(found.wwid, found.multipath_map is not None)))
 
 
-def _nvme(view: Topology, controllers: list[Controller]) -> list[Seen]:
+def _nvme(view: Sysfs, controllers: list[Controller]) -> list[Seen]:
     groups: dict[str, list[tuple[NvmePath, Session]]] = {}
     for controller in controllers:
         for path in controller.paths:
@@ -190,14 +187,14 @@ def _nvme(view: Topology, controllers: list[Controller]) -> list[Seen]:
     return [_nvme_volume(view, sorted(own, key=lambda pair: pair[0].name)) for own in groups.values()]
 
 
-def _nvme_volume(view: Topology, own: list[tuple[NvmePath, Session]]) -> Seen:
+def _nvme_volume(view: Sysfs, own: list[tuple[NvmePath, Session]]) -> Seen:
     found = nvme.found(view, own, [session for _path, session in own])
     return Seen("nvmeof", found, tuple(nvme.links(found.wwid, found.multipath_map is not None)))
 
 
-def _rados(view: Topology) -> list[Seen]:
+def _rados(view: Sysfs) -> list[Seen]:
     volumes = []
-    for image in view.images():
-        path = FoundPath(image.device, image.name, "running", None, image.size_bytes, False)
-        volumes.append(Seen("rbd", Found(paths=(path,)), (f"/dev/rbd/{image.name}",)))
+    for mapping in rbd_mappings.mappings(view):
+        path = FoundPath(mapping.device, mapping.name, "running", None, mapping.size_bytes, False)
+        volumes.append(Seen("rbd", Found(paths=(path,)), (f"/dev/rbd/{mapping.name}",)))
     return volumes

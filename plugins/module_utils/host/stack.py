@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts
+from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, udev
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.mounts import Mount
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Content, Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.udev import Content
 
 # What the beginning of a device-mapper UUID says.
 KINDS = {"LVM-": "lvm", "CRYPT-LUKS": "luks", "CRYPT-": "crypt", MPATH_UUID_PREFIX: "multipath"}
@@ -79,7 +79,7 @@ class Stacks:
         view: the host.
     """
 
-    def __init__(self, view: Topology) -> None:
+    def __init__(self, view: Sysfs) -> None:
         self._view = view
 
     @functools.cached_property
@@ -142,7 +142,7 @@ class Stacks:
             on,
             view.size_bytes(name),
             view.is_suspended(name),
-            view.content(name),
+            udev.content(view, name),
             tuple(self._mounts.get(name, ())),
             name in self._swap,
         )

@@ -183,6 +183,10 @@ class Sysfs:
         """The kernel name of every multipath map, by its WWID."""
         return self.once(_map_names)
 
+    def maps(self) -> list[MultipathMap]:
+        """Every multipath map."""
+        return [found for found in map(self.multipath_map, sorted(self.map_names().values())) if found]
+
     def multipath_map(self, name: str) -> Optional[MultipathMap]:
         """The map behind a kernel name; None where it is not a multipath map."""
         block = f"{self._sys}/block/{name}"
@@ -215,6 +219,22 @@ class Sysfs:
         """The size of a block device; None where it is gone."""
         size = text(f"{self._sys}/class/block/{name}/size")
         return int(size) * SECTOR_BYTES if size else None
+
+    def is_read_only(self, name: str) -> bool:
+        """Whether the kernel refuses writes to a block device."""
+        return text(f"{self._sys}/class/block/{name}/ro") == "1"
+
+    def is_suspended(self, name: str) -> bool:
+        """Whether device-mapper holds back what is written to a block device."""
+        return self.dm(name, "suspended") == "1"
+
+    def is_raid(self, name: str) -> bool:
+        """Whether a block device is a software RAID."""
+        return os.path.isdir(f"{self._sys}/class/block/{name}/md")
+
+    def is_partition(self, name: str) -> bool:
+        """Whether a block device is a partition that the kernel made."""
+        return bool(text(f"{self._sys}/class/block/{name}/partition"))
 
     def partitions(self, name: str) -> list[str]:
         """The kernel names of a disk's partitions."""

@@ -88,7 +88,7 @@ def put_mapping(tree: Tree, number: int = 0, **changes: str) -> None:
     }
     for name, text in attributes.items():
         tree.put(f"/sys/bus/rbd/devices/{number}/{name}", f"{text}\n")
-    tree.put(f"/sys/block/rbd{number}/size", f"{64 * MIB // 512}\n")
+    tree.put(f"/sys/class/block/rbd{number}/size", f"{64 * MIB // 512}\n")
 
 
 def put_mount(tree: Tree, process: str = "self", number: int = 39, place: str = "", root: str = "/") -> None:

@@ -43,6 +43,7 @@ def test_multipath_by_two_paths(capture: Capture) -> None:
         {"8:0": "sda", "8:16": "sdb"},
     )
     assert view.map_over("sda") == view.map_over("sdb") == view.map_of(CAPTURE_WWN) == both
+    assert view.maps() == [both]
     assert view.holders("sda") == ["dm-0"]
     assert view.holders("dm-0") == []
 
@@ -86,6 +87,7 @@ def test_empty_host(capture: Capture) -> None:
     assert view.sessions() == []
     assert view.map_of(CAPTURE_WWN) is None
     assert view.map_over("sda") is None
+    assert view.maps() == []
     assert view.number("sda") == ""
     assert view.link_target(f"/dev/disk/by-id/wwn-0x{CAPTURE_WWN[1:]}") is None
 

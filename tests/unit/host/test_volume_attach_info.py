@@ -76,7 +76,7 @@ def host(capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(subprocess, "Popen", nothing)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(socket, "gethostname", lambda: HOST)
-    monkeypatch.setattr(volume_attach_info, "Topology", lambda: found.tree and found.tree.topology)
+    monkeypatch.setattr(volume_attach_info, "Sysfs", lambda: found.tree and found.tree.view)
     monkeypatch.setattr(volume_attach_info, "Records", lambda: found.records)
     return found
 
@@ -348,6 +348,13 @@ def test_rados_image(host: Host) -> None:
     (seen,) = host.look()
     assert (seen["protocol"], seen["device"], seen["path"]) == ("rbd", "/dev/rbd0", "/dev/rbd/volumes/db-data")
     assert (seen["wwn"], seen["size_bytes"], seen["health"]["state"]) == (None, made_up.SIZE, "ok")
+
+
+def test_rados_images_of_a_namespace_and_of_a_snapshot(host: Host) -> None:
+    assert host.tree
+    made_up.rados_image(host.tree, 0, "db-data")
+    made_up.rados_image(host.tree, 1, "db-log", namespace="prod", snapshot="before")
+    assert [one["paths"][0]["portal"] for one in host.look()] == ["volumes/db-data", "volumes/prod/db-log@before"]
 
 
 def test_map_over_disks_of_another_kind(host: Host, capture: Capture) -> None:
