@@ -70,8 +70,8 @@ def info(params: dict[str, Any], view: Sysfs, records: Records) -> dict[str, Any
     host = socket.gethostname()
     known, inventory, now = records.all(), survey(view), view.glance()
     with_record = [_with_record(now, record, inventory) for record in known]
-    devices = {name for volume in with_record for name in _devices(volume.found)}
-    without_record = [_without_record(view, seen) for seen in inventory.volumes if not seen.devices & devices]
+    devices = {name for volume in with_record for name in volume.found.devices}
+    without_record = [_without_record(view, seen) for seen in inventory.volumes if not seen.found.devices & devices]
     stacks = Stacks(view)
     outcomes = []
     for name, volume in _asked_for(params, known, with_record, without_record):
@@ -112,15 +112,8 @@ def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
 def _without_record(view: Sysfs, seen: Seen) -> _Volume:
     found = seen.found
     told = {"name": None, "id": None, "size_bytes": found.size_bytes, "backend": None, "wwn": found.wwid}
-    link = next((link for link in seen.links if view.link_target(link) in seen.devices), None)
+    link = next((link for link in seen.links if view.link_target(link) in found.devices), None)
     return _Volume(told, seen.protocol, found, link)
-
-
-def _devices(found: Found) -> set[str]:
-    """The kernel names of what belongs to a volume; a file has none."""
-    if found.file:
-        return set()
-    return {path.device for path in found.paths} | ({found.device} if found.device else set())
 
 
 def _asked_for(
@@ -168,7 +161,7 @@ def _shape(view: Sysfs, stacks: Stacks, inventory: Inventory, volume: _Volume, h
     """An attachment as the module returns it."""
     found, expected = volume.found, volume.expected
     layers = stacks.over(found)
-    read_only = tuple(name for name in sorted(_devices(found)) if view.is_read_only(name))
+    read_only = tuple(name for name in sorted(found.devices) if view.is_read_only(name))
     linked = volume.link is not None or expected is None
     missing = list(expected.missing_paths) if expected else []
     if found.node:

@@ -31,12 +31,6 @@ class Seen:
     found: Found
     links: tuple[str, ...]
 
-    @property
-    def devices(self) -> set[str]:
-        """The kernel names of all that belongs to it."""
-        own = {path.device for path in self.found.paths}
-        return own | {self.found.device} if self.found.device else own
-
 
 @dataclass(frozen=True)
 class Inventory:

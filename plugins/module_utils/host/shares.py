@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
-from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts
+from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.mounts import Mount
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
@@ -107,7 +107,7 @@ def users_of_mount(view: Sysfs, mount: Mount) -> list[str]:
 
 def _opened(view: Sysfs, own: Mount) -> Iterator[tuple[int, str, str]]:
     """What processes hold of a file system: process, its name, and the path as it sees it."""
-    for process in sorted((entry for entry in entries(view.root / "proc") if entry.name.isdigit()), key=_pid):
+    for process in sorted(map(Path, processes.directories(view)), key=_pid):
         numbers = {mount.number for mount in mounts.seen_by(view, process.name) if mount.device == own.device}
         if not numbers:
             continue

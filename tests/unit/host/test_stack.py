@@ -19,7 +19,7 @@ MIB = 2**20
 
 def over(tree: Tree, device: str) -> list[Layer]:
     """What stands on the volume that a device is or is a path of."""
-    found = next(seen.found for seen in survey(tree.view).volumes if device in seen.devices)
+    found = next(seen.found for seen in survey(tree.view).volumes if device in seen.found.devices)
     return Stacks(tree.view).over(found)
 
 
