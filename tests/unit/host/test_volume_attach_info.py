@@ -29,6 +29,7 @@ from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     PORTAL_A,
     PORTAL_B,
     SHARED_WWNS,
+    attachment,
     connection_data,
     parsed,
     record,
@@ -96,24 +97,9 @@ def test_recorded_volume(host: Host, capture: Capture) -> None:
     host.records.write(record())
     assert host.look() == [
         {
-            "volume": volume(),
-            "host": HOST,
-            "attached": True,
+            **attachment(),
             "recorded": True,
             "protocol": "iscsi",
-            "path": MAP_LINK,
-            "device": "/dev/dm-0",
-            "wwn": CAPTURE_WWN,
-            "multipath": True,
-            "paths": [
-                {"device": "/dev/sda", "portal": PORTAL_A, "state": "running"},
-                {"device": "/dev/sdb", "portal": PORTAL_B, "state": "running"},
-            ],
-            "missing_paths": [],
-            "size_bytes": CAPTURE_SIZE,
-            "encrypted": False,
-            "underlying_path": None,
-            "attach_info": record().attach_info,
             "sessions": [
                 {"name": "session1", "target": CAPTURE_TARGET, "portal": PORTAL_B, "state": "LOGGED_IN"},
                 {"name": "session2", "target": CAPTURE_TARGET, "portal": PORTAL_A, "state": "LOGGED_IN"},
