@@ -425,7 +425,7 @@ from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.info import info
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Records
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.module import StorageModule, run
 
 
@@ -442,7 +442,7 @@ def main() -> None:
 
 def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """Look at the host."""
-    return info(params, Topology(), Records())
+    return info(params, Sysfs(), Records())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Needs a lab with Fibre Channel (C(--needs fc)). The controller's part, and the p
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.brickwork.storage.tests.integration.calling_os_brick import os_brick
 from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, LAB, LIMIT, Lab
 
 HOST = os.environ.get("FC_HOST", "host1")
@@ -27,27 +27,6 @@ CARDS_UP = f"for card in {' '.join(CARDS)}; do ip link set $card up; done"
 # Else the kernel takes the disks away by itself, and multipathd the map, before a slow machine has asked for it.
 PATIENT_PORTS = "for port in /sys/class/fc_remote_ports/*; do echo 600 > $port/dev_loss_tmo; done"
 DEVICES = "ls /sys/block | grep -E '^(sd|dm-)'; true"
-OS_BRICK = """
-umask 077; cat > /root/os_brick_call.json <<'JSON'
-{call}
-JSON
-python3 <<'PYTHON'
-import json
-from oslo_concurrency import lockutils
-from oslo_config import cfg
-import os_brick
-from os_brick.initiator import connector
-from os_brick.privileged import default
-
-default.set_client_mode(False)
-lockutils.set_defaults("/run/lock")
-os_brick.setup(cfg.CONF)
-call = json.load(open("/root/os_brick_call.json"))
-brick = connector.InitiatorConnector.factory("FIBRE_CHANNEL", "", use_multipath=True, device_scan_attempts=10)
-print(json.dumps(getattr(brick, call["method"])(*call["arguments"])))
-PYTHON
-rm /root/os_brick_call.json
-"""
 # Behind the host's back: what was the one's LUN is the other's.
 EXCHANGE = """
 for acl in /sys/kernel/config/target/fc/*/tpgt_1/acls/*; do
@@ -108,12 +87,7 @@ class FibreChannel:
 
     def os_brick(self, method: str, *arguments: Any) -> Any:
         """Call os-brick's Fibre Channel connector on the host."""
-        call = json.dumps({"method": method, "arguments": arguments})
-        printed = self.lab.ssh(HOST, "exec 2>&1\n" + OS_BRICK.replace("{call}", call))
-        try:
-            return json.loads(printed.splitlines()[-1])
-        except ValueError:
-            pytest.fail(printed)
+        return os_brick(self.lab, HOST, "FIBRE_CHANNEL", method, *arguments)
 
 
 def play(playbook: str) -> None:

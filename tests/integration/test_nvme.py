@@ -8,13 +8,13 @@ Needs a lab with NVMe (C(--needs nvme)). The controller's part is that of the Mo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.brickwork.storage.tests.integration.calling_os_brick import os_brick
 from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, LAB, Lab
 
 HOST = "host1"
@@ -30,28 +30,6 @@ grep -lx {NQN} /sys/class/nvme/*/subsysnqn 2>/dev/null
 ls -d {PATH} /etc/systemd/system/brickwork* /etc/systemd/system/*/brickwork* 2>/dev/null
 find /var/lib/brickwork -not -type d 2>/dev/null; true
 """
-OS_BRICK = """
-python3 - <<'PYTHON'
-import json
-from oslo_concurrency import lockutils
-from oslo_config import cfg
-import os_brick
-from os_brick.initiator import connector
-from os_brick.privileged import default
-
-default.set_client_mode(False)
-lockutils.set_defaults("/run/lock")
-os_brick.setup(cfg.CONF)
-brick = connector.InitiatorConnector.factory("NVMEOF", "", use_multipath=True)
-print(json.dumps(getattr(brick, "{method}")(*json.loads('{arguments}'))))
-PYTHON
-"""
-
-
-def os_brick(lab: Lab, method: str, *arguments: dict[str, Any]) -> Any:
-    """Call os-brick's NVMe connector on the host."""
-    script = OS_BRICK.replace("{method}", method).replace("{arguments}", json.dumps(arguments))
-    return json.loads(lab.ssh(HOST, script).splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +67,15 @@ def test_os_brick_detaches_what_volume_attach_attached(lab: Lab, connections: li
     data = connections[0]["connection_info"]["data"]
     (attachment,) = lab.attach(HOST, connections, min_paths=2)["attachments"]
     # Asked for what is there already, os-brick finds all of it in place and describes the same device.
-    assert os_brick(lab, "connect_volume", data) == attachment["attach_info"]
-    os_brick(lab, "disconnect_volume", data, attachment["attach_info"])
+    assert os_brick(lab, HOST, "NVMEOF", "connect_volume", data) == attachment["attach_info"]
+    os_brick(lab, HOST, "NVMEOF", "disconnect_volume", data, attachment["attach_info"])
     assert [line for line in left(lab).splitlines() if "/attachments/" not in line] == []
     assert lab.detach(HOST, VOLUME)["changed"]  # only the record was left
     assert left(lab) == ""
 
 
 def test_volume_attach_detaches_what_os_brick_attached(lab: Lab, connections: list[dict[str, Any]]) -> None:
-    os_brick(lab, "connect_volume", connections[0]["connection_info"]["data"])
+    os_brick(lab, HOST, "NVMEOF", "connect_volume", connections[0]["connection_info"]["data"])
     assert lab.succeed(HOST, "volume_attach", connections=connections, state="absent")["changed"]
     assert left(lab) == ""
 

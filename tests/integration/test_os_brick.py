@@ -5,39 +5,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
+from ansible_collections.brickwork.storage.tests.integration.calling_os_brick import os_brick
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = "host1"
-OS_BRICK = """
-umask 077; cat > /root/os_brick_call.json <<'JSON'
-{call}
-JSON
-python3 <<'PYTHON'
-import json
-from oslo_concurrency import lockutils
-from oslo_config import cfg
-import os_brick
-from os_brick.initiator import connector
-from os_brick.privileged import default
-
-default.set_client_mode(False)
-lockutils.set_defaults("/run/lock")
-os_brick.setup(cfg.CONF)
-call = json.load(open("/root/os_brick_call.json"))
-brick = connector.InitiatorConnector.factory("ISCSI", "", use_multipath=True, device_scan_attempts=10)
-print(json.dumps(getattr(brick, call["method"])(*call["arguments"])))
-PYTHON
-rm /root/os_brick_call.json
-"""
-
-
-def os_brick(lab: Lab, method: str, *arguments: dict[str, Any]) -> Any:
-    """Call os-brick's iSCSI connector on the host."""
-    call = json.dumps({"method": method, "arguments": arguments})
-    return json.loads(lab.ssh(HOST, OS_BRICK.replace("{call}", call)).splitlines()[-1])
 
 
 def test_os_brick_detaches_what_volume_attach_attached(lab: Lab, volume: str) -> None:
@@ -45,8 +16,8 @@ def test_os_brick_detaches_what_volume_attach_attached(lab: Lab, volume: str) ->
     data = connections[0]["connection_info"]["data"]
     attachment = lab.attach(HOST, connections, min_paths=2)["attachments"][0]
     # Asked for what is there already, os-brick finds all of it in place and describes the same device.
-    assert os_brick(lab, "connect_volume", data) == attachment["attach_info"]
-    os_brick(lab, "disconnect_volume", data, attachment["attach_info"])
+    assert os_brick(lab, HOST, "ISCSI", "connect_volume", data) == attachment["attach_info"]
+    os_brick(lab, HOST, "ISCSI", "disconnect_volume", data, attachment["attach_info"])
     left = lab.leftovers(HOST).splitlines()
     assert [line for line in left if not line.startswith("/var/lib/brickwork")] == []
     assert lab.detach(HOST, volume)["changed"]  # only the record was left
@@ -55,7 +26,7 @@ def test_os_brick_detaches_what_volume_attach_attached(lab: Lab, volume: str) ->
 
 def test_volume_attach_detaches_what_os_brick_attached(lab: Lab, volume: str) -> None:
     connections = lab.connect(HOST, volume)
-    os_brick(lab, "connect_volume", connections[0]["connection_info"]["data"])
+    os_brick(lab, HOST, "ISCSI", "connect_volume", connections[0]["connection_info"]["data"])
     assert lab.succeed(HOST, "volume_attach", connections=connections, state="absent")["changed"]
     assert lab.leftovers(HOST) == ""
     lab.disconnect(HOST, volume)

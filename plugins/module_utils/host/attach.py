@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, encryption
+from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, encryption, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
@@ -129,7 +129,7 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
         job.before = _description(job, view)
         job.takes_map = job.wanted.multipath and job.wanted.export.takes_map(view)
         if job.takes_map and job.found.multipath_map is None and multipathd_runs is None:
-            multipathd_runs = "multipathd" in view.process_names()
+            multipathd_runs = "multipathd" in processes.names(view)
         job.plan, job.lacks, job.error = None, (), None
         try:
             if enforce_multipath and job.takes_map and multipathd_runs is False:

@@ -24,6 +24,7 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host import processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import BrickExport
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.module import AnotherInterpreterError
@@ -86,7 +87,7 @@ def connector(ip: Optional[str], multipath: bool, enforce_multipath: bool) -> di
     # os-brick would make /etc/nvme/hostnqn and hostid where they are missing. Facts change nothing.
     nvmeof.create_hostnqn = lambda *_args, **_kwargs: ""
     nvmeof.create_hostid = lambda *_args, **_kwargs: None
-    if multipath and enforce_multipath and "multipathd" not in Sysfs().process_names():
+    if multipath and enforce_multipath and "multipathd" not in processes.names(Sysfs()):
         # From 6.10 on os-brick asks only when it attaches.
         raise StorageError(
             "failed_precondition",

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import ENVIRONMENT, Finished, Running, run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import encryption
+from ansible_collections.brickwork.storage.plugins.module_utils.host import encryption, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import Encryption, Opened, Signature
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
@@ -78,7 +78,7 @@ def settle(volumes: Iterable[tuple[Optional[str], Found]], view: Sysfs, deadline
     """
     of_volumes = {text for name, found in volumes for text in (name, found.node) if text}
     while not deadline.passed and any(
-        line[0].endswith(PROGRAM) and of_volumes.intersection(line[1:]) for line in view.command_lines()
+        line[0].endswith(PROGRAM) and of_volumes.intersection(line[1:]) for line in processes.command_lines(view)
     ):
         time.sleep(POLL_SECONDS)
 

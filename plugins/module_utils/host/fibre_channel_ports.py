@@ -14,6 +14,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.files impor
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 
 ONLINE = "Online"
+# The kernel keeps the number of a port that has left, for when it comes back.
+GONE = "Not Present"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class RemotePort:
     @property
     def works(self) -> bool:
         return self.state == ONLINE and self.target is not None
+
+    @property
+    def may_have_disks(self) -> bool:
+        return self.state != GONE and self.target is not None
 
     @property
     def directory(self) -> str:

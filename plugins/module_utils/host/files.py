@@ -5,20 +5,37 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+from typing import Union
+
+# A path may be text: joining paths otherwise took half of the time that a look at the host does.
+AnyPath = Union[str, Path]
 
 
-def text(path: Path) -> str:
+def text(path: AnyPath) -> str:
     """A file's text without the blanks around it; empty where it is gone."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
+        with open(path, "rb", buffering=0) as file:
+            return file.read().decode("utf-8", "replace").strip()
     except OSError:
         return ""
 
 
-def entries(directory: Path) -> list[Path]:
-    """What is in a directory, by name; nothing where it is gone."""
+def names_in(directory: AnyPath) -> list[str]:
+    """The names of what is in a directory, in order; none where it is gone."""
     try:
-        return sorted(directory.iterdir())
+        return sorted(os.listdir(directory))
     except OSError:
         return []
+
+
+def entries(directory: Path) -> list[Path]:
+    """What is in a directory, by name; nothing where it is gone."""
+    return [directory / name for name in names_in(directory)]
+
+
+def plain(word: str) -> str:
+    """A word as it is, where the kernel writes blanks and the like in octal."""
+    return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), word)

@@ -89,6 +89,14 @@ class Found:
         return self.paths[0].device if self.paths and not self.file else None
 
     @property
+    def devices(self) -> set[str]:
+        """The kernel names of all that belongs to it; a file has none."""
+        if self.file:
+            return set()
+        own = {path.device for path in self.paths}
+        return own | {self.device} if self.device else own
+
+    @property
     def node(self) -> Optional[str]:
         """The same as a path: of the device, or of the file that takes its place."""
         return f"/dev/{self.device}" if self.device else self.file

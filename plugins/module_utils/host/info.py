@@ -21,7 +21,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 
@@ -57,7 +56,7 @@ class _Volume:
         return self.found.wwids | ({self.volume["wwn"]} if self.volume["wwn"] else set())
 
 
-def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, Any]:
+def info(params: dict[str, Any], view: Sysfs, records: Records) -> dict[str, Any]:
     """Look at a host.
 
     Args:
@@ -71,8 +70,8 @@ def info(params: dict[str, Any], view: Topology, records: Records) -> dict[str, 
     host = socket.gethostname()
     known, inventory, now = records.all(), survey(view), view.glance()
     with_record = [_with_record(now, record, inventory) for record in known]
-    devices = {name for volume in with_record for name in _devices(volume.found)}
-    without_record = [_without_record(view, seen) for seen in inventory.volumes if not seen.devices & devices]
+    devices = {name for volume in with_record for name in volume.found.devices}
+    without_record = [_without_record(view, seen) for seen in inventory.volumes if not seen.found.devices & devices]
     stacks = Stacks(view)
     outcomes = []
     for name, volume in _asked_for(params, known, with_record, without_record):
@@ -110,18 +109,11 @@ def _with_record(view: Sysfs, record: Record, inventory: Inventory) -> _Volume:
     return _Volume(connection.volume.as_dict(), connection.protocol, found, link, expected, record.attach_info)
 
 
-def _without_record(view: Topology, seen: Seen) -> _Volume:
+def _without_record(view: Sysfs, seen: Seen) -> _Volume:
     found = seen.found
     told = {"name": None, "id": None, "size_bytes": found.size_bytes, "backend": None, "wwn": found.wwid}
-    link = next((link for link in seen.links if view.link_target(link) in seen.devices), None)
+    link = next((link for link in seen.links if view.link_target(link) in found.devices), None)
     return _Volume(told, seen.protocol, found, link)
-
-
-def _devices(found: Found) -> set[str]:
-    """The kernel names of what belongs to a volume; a file has none."""
-    if found.file:
-        return set()
-    return {path.device for path in found.paths} | ({found.device} if found.device else set())
 
 
 def _asked_for(
@@ -165,11 +157,11 @@ def _by_wwn(name: str, backend: Optional[str], everything: list[_Volume]) -> _Vo
     )
 
 
-def _shape(view: Topology, stacks: Stacks, inventory: Inventory, volume: _Volume, host: str) -> dict[str, Any]:
+def _shape(view: Sysfs, stacks: Stacks, inventory: Inventory, volume: _Volume, host: str) -> dict[str, Any]:
     """An attachment as the module returns it."""
     found, expected = volume.found, volume.expected
     layers = stacks.over(found)
-    read_only = tuple(name for name in sorted(_devices(found)) if view.is_read_only(name))
+    read_only = tuple(name for name in sorted(found.devices) if view.is_read_only(name))
     linked = volume.link is not None or expected is None
     missing = list(expected.missing_paths) if expected else []
     if found.node:

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host import scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme, nvme_sysfs, rbd_mappings, scsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.fibre_channel_ports import RemotePort, ports_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import Controller, NvmePath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Stacks
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import NvmePath, RemotePort, Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session, Sysfs
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,6 @@ class Seen:
     protocol: Optional[str]
     found: Found
     links: tuple[str, ...]
-
-    @property
-    def devices(self) -> set[str]:
-        """The kernel names of all that belongs to it."""
-        own = {path.device for path in self.found.paths}
-        return own | {self.found.device} if self.found.device else own
 
 
 @dataclass(frozen=True)
@@ -56,15 +51,17 @@ class Inventory:
     port_of: dict[str, RemotePort]
 
 
-def survey(view: Topology) -> Inventory:
+def survey(view: Sysfs) -> Inventory:
     """What there is on a host."""
-    sessions, controllers, ports = view.sessions(), view.controllers(), view.remote_ports()
+    sessions = view.sessions()
+    ports = [port for port in ports_of(view).remote if port.may_have_disks]
+    controllers = nvme_sysfs.controllers_by_any_transport(view)
     disks: list[tuple[Disk, Optional[Session]]] = []
     port_of: dict[str, RemotePort] = {}
     for session in sessions:
         disks += [(disk, session) for disk in view.disks(session)]
     for port in ports:
-        for disk in view.port_disks(port):
+        for disk in view.disks_below(port.directory, port.wwpn):
             disks.append((disk, None))
             port_of[disk.name] = port
     known = {disk.name for disk, _session in disks}
@@ -74,11 +71,13 @@ def survey(view: Topology) -> Inventory:
     volumes = [_scsi(view, own, port_of) for own in _by_volume(view, disks)]
     volumes += _nvme(view, controllers)
     volumes += _rados(view)
-    return Inventory(tuple(volumes), tuple(sessions), tuple(controllers), tuple(ports), port_of)
+    return Inventory(
+        tuple(volumes), tuple(sessions), tuple(controller.session for controller in controllers), tuple(ports), port_of
+    )
 
 
 def unclaimed(
-    view: Topology, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]
+    view: Sysfs, inventory: Inventory, stacks: Stacks, claimed: Iterable[Found]
 ) -> list[dict[str, Optional[str]]]:
     """What came to this host and belongs to no volume.
 
@@ -152,9 +151,7 @@ def _item(
     return {"kind": kind, "name": name, "problem": problem, "portal": portal, "target": target, "wwn": wwn}
 
 
-def _by_volume(
-    view: Topology, disks: list[tuple[Disk, Optional[Session]]]
-) -> list[list[tuple[Disk, Optional[Session]]]]:
+def _by_volume(view: Sysfs, disks: list[tuple[Disk, Optional[Session]]]) -> list[list[tuple[Disk, Optional[Session]]]]:
     """The disks of each volume: those under one map, else those of one WWN, else each for itself."""
     over = {disk.name: view.map_over(disk.name) for disk, _session in disks}
     map_of_wwid = {found.wwid: found.name for found in over.values() if found}
@@ -167,7 +164,7 @@ def _by_volume(
     return list(groups.values())
 
 
-def _scsi(view: Topology, own: list[tuple[Disk, Optional[Session]]], port_of: dict[str, RemotePort]) -> Seen:
+def _scsi(view: Sysfs, own: list[tuple[Disk, Optional[Session]]], port_of: dict[str, RemotePort]) -> Seen:
     sessions = {session.number: session for _disk, session in own if session}
     found = scsi.found(view, [disk for disk, _session in own], None, sessions.values())
     by_fibre_channel = any(disk.name in port_of for disk, _session in own)
@@ -175,41 +172,23 @@ def _scsi(view: Topology, own: list[tuple[Disk, Optional[Session]]], port_of: di
     return Seen(protocol, found, tuple(scsi.links(found.wwid, found.multipath_map is not None)))
 
 
-def _nvme(view: Topology, controllers: list[Session]) -> list[Seen]:
+def _nvme(view: Sysfs, controllers: list[Controller]) -> list[Seen]:
     groups: dict[str, list[tuple[NvmePath, Session]]] = {}
     for controller in controllers:
-        for path in view.nvme_paths(controller):
+        for path in controller.paths:
             key = path.namespace.name if path.namespace else path.wwid or path.name
-            groups.setdefault(key, []).append((path, controller))
+            groups.setdefault(key, []).append((path, controller.session))
     return [_nvme_volume(view, sorted(own, key=lambda pair: pair[0].name)) for own in groups.values()]
 
 
-def _nvme_volume(view: Topology, own: list[tuple[NvmePath, Session]]) -> Seen:
-    # multipathd takes such paths where the kernel does not put them together itself.
-    over = next((found for found in (view.map_over(path.name) for path, _controller in own) if found), None)
-    states = over.path_states if over else {}
-    paths = []
-    for path, controller in own:
-        number = view.number(path.name)
-        state = states.get(number, path.state) if path.state == "running" else path.state
-        paths.append(FoundPath(path.name, controller.portal, state, path.wwid, path.size_bytes, number in states))
-    namespace = own[0][0].namespace
-    found = Found(
-        sessions=tuple(controller for _path, controller in own),
-        paths=tuple(paths),
-        multipath_map=over,
-        namespace=namespace,
-    )
-    if over:
-        # multipathd calls a namespace by the same name, and a map's links are those of any map.
-        return Seen("nvmeof", found, tuple(scsi.links(over.wwid, multipath=True)))
-    links = (f"{scsi.BY_ID}nvme-{found.wwid}",) if found.wwid else ()
-    return Seen("nvmeof", found, links)
+def _nvme_volume(view: Sysfs, own: list[tuple[NvmePath, Session]]) -> Seen:
+    found = nvme.found(view, own, [session for _path, session in own])
+    return Seen("nvmeof", found, tuple(nvme.links(found.wwid, found.multipath_map is not None)))
 
 
-def _rados(view: Topology) -> list[Seen]:
+def _rados(view: Sysfs) -> list[Seen]:
     volumes = []
-    for image in view.images():
-        path = FoundPath(image.device, image.name, "running", None, image.size_bytes, False)
-        volumes.append(Seen("rbd", Found(paths=(path,)), (f"/dev/rbd/{image.name}",)))
+    for mapping in rbd_mappings.mappings(view):
+        path = FoundPath(mapping.device, mapping.name, "running", None, mapping.size_bytes, False)
+        volumes.append(Seen("rbd", Found(paths=(path,)), (f"/dev/rbd/{mapping.name}",)))
     return volumes

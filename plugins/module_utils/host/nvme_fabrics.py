@@ -16,7 +16,7 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme_sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme_sysfs, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.nvmeof import NvmeExport
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
@@ -97,7 +97,7 @@ def reason(complaint: str) -> Optional[str]:
 
 def being_connected(view: Sysfs) -> bool:
     """Whether somebody is making a controller in this moment."""
-    return any(f"of={DEVICE}" in line for line in view.command_lines())
+    return any(f"of={DEVICE}" in line for line in processes.command_lines(view))
 
 
 def disconnect(view: Sysfs, controller: Session) -> tuple[str, str]:

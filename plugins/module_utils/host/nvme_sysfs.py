@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel says of NVMe over TCP: controllers, and the namespaces that each of them shows. Read-only."""
+"""What the kernel says of NVMe over a network: controllers, and the namespaces that each of them shows. Read-only."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs impor
 
 # What the target says of the access by one controller; without ANA it says nothing.
 ACCESSIBLE = ("optimized", "non-optimized", "")
+# Of controllers that are in this host; empty for one that is on its way out.
+LOCAL_TRANSPORTS = ("", "pcie", "loop")
 HOST_NQN = "etc/nvme/hostnqn"
 HOST_ID = "etc/nvme/hostid"
 
@@ -63,27 +65,34 @@ class Controller:
 
     Args:
         session: what it has in common with the sessions of other protocols.
+        transport: C(tcp), C(rdma) or C(fc).
         host_nqn: by which the target knows this host; empty where the kernel does not tell.
         paths: its namespaces, by name.
     """
 
     session: Session
+    transport: str
     host_nqn: str
     paths: tuple[NvmePath, ...]
 
 
 def controllers(view: Sysfs) -> list[Controller]:
     """Every controller that was reached over TCP and serves namespaces, by number."""
+    return [controller for controller in controllers_by_any_transport(view) if controller.transport == "tcp"]
+
+
+def controllers_by_any_transport(view: Sysfs) -> list[Controller]:
+    """Every controller that was reached over a network and serves namespaces, by number."""
     found = []
     for entry in entries(view.root / "sys/class/nvme"):
         number, target = entry.name[len("nvme") :], text(entry / "subsysnqn")
-        portal = portal_of(text(entry / "address"))
-        if text(entry / "transport") != "tcp" or not (number.isdigit() and target and portal):
+        transport = text(entry / "transport")
+        if transport in LOCAL_TRANSPORTS or not (number.isdigit() and target):
             continue
         if text(entry / "cntrltype") == "discovery" or target.endswith(".discovery"):
             continue
-        session = Session(int(number), target, portal, text(entry / "state"))
-        found.append(Controller(session, text(entry / "hostnqn"), tuple(_paths(view, entry, session))))
+        session = Session(int(number), target, portal_of(text(entry / "address")), text(entry / "state"))
+        found.append(Controller(session, transport, text(entry / "hostnqn"), tuple(_paths(view, entry, session))))
     return sorted(found, key=lambda controller: controller.session.number)
 
 
@@ -104,14 +113,17 @@ def host_id(view: Sysfs, host_nqn: str) -> Optional[str]:
     return uuid[1] if uuid else None
 
 
-def portal_of(address: str) -> Optional[str]:
-    """A controller's C(address) attribute, C(traddr=10.0.0.1,trsvcid=4420,src_addr=...), as connections write a portal."""
+def portal_of(address: str) -> str:
+    """A controller's C(address) attribute, C(traddr=10.0.0.1,trsvcid=4420,src_addr=...), as connections write a portal.
+
+    Over Fibre Channel there is no port, and the address is the target's names: C(nn-0x1000:pn-0x2000).
+    """
     parts = dict(part.strip().partition("=")[::2] for part in address.split(","))
     host, port = parts.get("traddr", ""), parts.get("trsvcid", "").strip()
     try:
         return portal_at(host, int(port))
     except ValueError:
-        return None
+        return host
 
 
 def portal_at(host: str, port: int) -> str:

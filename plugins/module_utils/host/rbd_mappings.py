@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.files import text
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import SECTOR_BYTES, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 
 DEVICES = "bus/rbd/devices"
 # How the kernel writes that a mapping is of the image itself.
@@ -24,7 +24,9 @@ class Mapping:
     Args:
         number: the kernel's, the N of C(rbdN).
         pool: its name.
-        image: its name, unique in the pool only.
+        namespace: in the pool; empty for the one without a name.
+        image: its name, unique in the namespace only.
+        snapshot: of the image; None for the image itself, empty where the kernel does not tell.
         identity: cluster and image as they call themselves, whatever their names; None where the kernel does not tell.
         monitors: the addresses without ports by which it was mapped; empty where the kernel does not tell.
         size_bytes: as the kernel sees it now.
@@ -32,7 +34,9 @@ class Mapping:
 
     number: int
     pool: str
+    namespace: str
     image: str
+    snapshot: Optional[str]
     identity: Optional[str]
     monitors: frozenset[str]
     size_bytes: int
@@ -41,28 +45,46 @@ class Mapping:
     def device(self) -> str:
         return f"rbd{self.number}"
 
+    @property
+    def name(self) -> str:
+        """The image as rbd writes it, C(pool/namespace/image@snapshot), without what is not there."""
+        parts = "/".join(part for part in (self.pool, self.namespace, self.image) if part)
+        return f"{parts}@{self.snapshot}" if self.snapshot else parts
 
-def mappings(view: Sysfs, pool: str, image: str) -> list[Mapping]:
-    """Every mapping of an image of this name, in whichever cluster; those of its snapshots are none."""
+
+def mappings(view: Sysfs) -> list[Mapping]:
+    """Every mapping, in whichever cluster the image is; those of snapshots too."""
     found = []
-    for entry in sorted(Path(view.attribute_path(DEVICES)).glob("[0-9]*")):
-        name = (text(entry / "pool"), text(entry / "pool_ns"), text(entry / "name"), text(entry / "current_snap"))
-        size = text(Path(view.attribute_path("block")) / f"rbd{entry.name}" / "size")
-        if name != (pool, "", image, NO_SNAPSHOT) or not size:
-            continue
+    for entry in entries(Path(view.attribute_path(DEVICES))):
+        pool, image, snapshot = text(entry / "pool"), text(entry / "name"), text(entry / "current_snap")
+        size = view.size_bytes(f"rbd{entry.name}")
+        if not (entry.name.isdigit() and pool and image) or size is None:
+            continue  # on its way out
         cluster, image_id = text(entry / "cluster_fsid"), text(entry / "image_id")
         addresses = text(entry / "config_info").split(" ")[0].split(",")
         found.append(
             Mapping(
                 int(entry.name),
                 pool,
+                text(entry / "pool_ns"),
                 image,
+                None if snapshot == NO_SNAPSHOT else snapshot,
                 f"{cluster}.{image_id}" if cluster and image_id else None,
                 frozenset(host_of(address) for address in addresses if address),
-                int(size) * SECTOR_BYTES,
+                size,
             )
         )
     return found
+
+
+def mappings_of(view: Sysfs, pool: str, image: str) -> list[Mapping]:
+    """Every mapping of an image of this name in a pool's namespace without a name; those of its snapshots are none."""
+    wanted = (pool, "", image, None)
+    return [
+        mapping
+        for mapping in view.once(mappings)
+        if (mapping.pool, mapping.namespace, mapping.image, mapping.snapshot) == wanted
+    ]
 
 
 def removals(view: Sysfs, devices: list[str], force: bool) -> list[tuple[str, str]]:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
+from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.mounts import Mount
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -27,25 +29,6 @@ ANSWER_SECONDS = 3.0
 # A server that did not answer is not asked again at once: each of its volumes would wait for it.
 SILENT_SECONDS = 5.0
 _silent_until: dict[str, float] = {}
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A mounted file system, as C(/proc/PID/mountinfo) tells of it.
-
-    Args:
-        number: of the mount in its namespace.
-        device: major and minor of the file system, C(0:45): the same wherever it is mounted.
-        root: what of the file system is mounted.
-        directory: where.
-        source: the share.
-    """
-
-    number: str
-    device: str
-    root: str
-    directory: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -70,20 +53,9 @@ def directory_of(share: str) -> str:
     return f"{DIRECTORY}/{hashlib.md5(share.encode(), usedforsecurity=False).hexdigest()}"
 
 
-def mounts(view: Sysfs, process: str = "self") -> list[Mount]:
-    """Every mount that a process sees."""
-    found = []
-    for line in text(view.root / "proc" / process / "mountinfo").splitlines():
-        fields = line.split(" ")
-        if len(fields) > 9 and "-" in fields[6:]:
-            source = fields[fields.index("-", 6) + 2]
-            found.append(Mount(fields[0], fields[2], _plain(fields[3]), _plain(fields[4]), _plain(source)))
-    return found
-
-
 def mount_of(view: Sysfs, share: str) -> Optional[Mount]:
     """The mount of a share at its own place; None where it is not mounted there."""
-    own = [mount for mount in mounts(view) if mount.directory == directory_of(share)]
+    own = [mount for mount in mounts.seen_by(view) if mount.point == directory_of(share)]
     return own[-1] if own and own[-1].source.rstrip("/") == share.rstrip("/") else None
 
 
@@ -115,14 +87,13 @@ def users(view: Sysfs, path: str) -> list[str]:
     A process of another mount namespace, such as a container's, is seen by what its namespace tells of the file system.
     """
     name = os.path.basename(path)
-    own = next((mount for mount in mounts(view) if mount.directory == os.path.dirname(path)), None)
-    using = [f"loop device {device}" for device in _loop_devices(view, path)]
-    swaps = text(view.root / "proc/swaps").splitlines()[1:]
-    using += [f"swap on {path}" for line in swaps if _plain(line.split(" ")[0]) == path]
+    own = next((mount for mount in mounts.seen_by(view) if mount.point == os.path.dirname(path)), None)
+    using = [f"loop device /dev/{device}" for device in view.loops_over(path)]
+    using += [f"swap on {path}" for swap in view.swaps() if swap == path]
     if own is None:
         return using
     inside = f"{own.root.rstrip('/')}/{name}"
-    points = {mount.directory for mount in mounts(view) if (mount.device, mount.root) == (own.device, inside)}
+    points = {mount.point for mount in mounts.seen_by(view) if (mount.device, mount.root) == (own.device, inside)}
     using += [f"mount point {point}" for point in sorted(points)]
     return using + [
         f"process {pid} ({command})" for pid, command, opened in _opened(view, own) if _of_file(opened, name)
@@ -136,12 +107,12 @@ def users_of_mount(view: Sysfs, mount: Mount) -> list[str]:
 
 def _opened(view: Sysfs, own: Mount) -> Iterator[tuple[int, str, str]]:
     """What processes hold of a file system: process, its name, and the path as it sees it."""
-    for process in sorted((entry for entry in entries(view.root / "proc") if entry.name.isdigit()), key=_pid):
-        numbers = {mount.number for mount in mounts(view, process.name) if mount.device == own.device}
+    for process in sorted(map(Path, processes.directories(view)), key=_pid):
+        numbers = {mount.number for mount in mounts.seen_by(view, process.name) if mount.device == own.device}
         if not numbers:
             continue
         held = [_link(process / place) for place in ("cwd", "root")]
-        paths = {path for path in held if path == own.directory or path.startswith(f"{own.directory}/")}
+        paths = {path for path in held if path == own.point or path.startswith(f"{own.point}/")}
         for descriptor in entries(process / "fd"):
             info = text(process / "fdinfo" / descriptor.name)
             number = re.search(r"^mnt_id:\s*(\d+)", info, re.MULTILINE)
@@ -159,18 +130,8 @@ def _of_file(path: str, name: str) -> bool:
     return os.path.basename(path.removesuffix(" (deleted)")) == name
 
 
-def _loop_devices(view: Sysfs, path: str) -> list[str]:
-    blocks = entries(view.root / "sys/block")
-    return [f"/dev/{block.name}" for block in blocks if text(block / "loop/backing_file") == path]
-
-
 def _pid(process: Path) -> int:
     return int(process.name)
-
-
-def _plain(text: str) -> str:
-    """The kernel writes blanks and the like in octal."""
-    return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), text)
 
 
 def _link(path: Path) -> str:

@@ -10,9 +10,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, udev
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Content, Mount, Topology
+from ansible_collections.brickwork.storage.plugins.module_utils.host.mounts import Mount
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.udev import Content
 
 # What the beginning of a device-mapper UUID says.
 KINDS = {"LVM-": "lvm", "CRYPT-LUKS": "luks", "CRYPT-": "crypt", MPATH_UUID_PREFIX: "multipath"}
@@ -77,12 +79,12 @@ class Stacks:
         view: the host.
     """
 
-    def __init__(self, view: Topology) -> None:
+    def __init__(self, view: Sysfs) -> None:
         self._view = view
 
     @functools.cached_property
     def _mounts(self) -> dict[str, list[Mount]]:
-        return self._view.mounts_by_device()
+        return mounts.by_device(self._view)
 
     @functools.cached_property
     def _swap(self) -> set[str]:
@@ -94,7 +96,7 @@ class Stacks:
         Its paths follow where something uses them beside it.
         """
         if found.file:
-            mount = self._view.mount_of(found.file)
+            mount = mounts.around(self._view, found.file)
             layers = [Layer(found.file, "volume", None, (mount.source,) if mount else (), found.size_bytes)]
             for name in self._view.loops_over(found.file):
                 layers += self._from(name, "loop", (found.file,), set())
@@ -140,7 +142,7 @@ class Stacks:
             on,
             view.size_bytes(name),
             view.is_suspended(name),
-            view.content(name),
+            udev.content(view, name),
             tuple(self._mounts.get(name, ())),
             name in self._swap,
         )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import os
 import re
-import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.device_mapper import multipath_status
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import names_in, plain, text
 
 SECTOR_BYTES = 512
 MPATH_UUID_PREFIX = "mpath-"
@@ -127,27 +127,22 @@ class Sysfs:
         """The same view for one moment: what concerns all volumes is read once, however many are looked for."""
         return _Glance(self.root, self._status_of_map)
 
-    def once(self, read: Callable[[Sysfs], Answer]) -> Answer:
-        """What a function reads of this host; in a glance it reads only once."""
-        return read(self)
+    def once(self, read: Callable[..., Answer], *what: object) -> Answer:
+        """What a function reads of this host.
+
+        Args:
+            read: takes the view and what follows; in a glance it reads only once of each.
+            what: it is to read of, hashable.
+        """
+        return read(self, *what)
 
     def sessions(self) -> list[Session]:
         """Every iSCSI session, by number."""
-        found = []
-        for name in _names(self._sys / "class/iscsi_session"):
-            entry = f"{self._sys}/class/iscsi_session/{name}"
-            portal = _portal(f"{entry}/device")
-            scsi_host = re.search(r"/host(\d+)/", os.path.realpath(f"{entry}/device") + "/")
-            if portal is None or scsi_host is None:
-                continue  # a session that is being made or is on its way out
-            number = int(name[len("session") :])
-            target, state = _text(f"{entry}/targetname"), _text(f"{entry}/state")
-            found.append(Session(number, target, portal, state, int(scsi_host.group(1))))
-        return sorted(found, key=lambda session: session.number)
+        return self.once(_sessions)
 
     def disks(self, session: Session) -> list[Disk]:
         """Every disk of a session, by LUN."""
-        return self.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
+        return self.once(_disks, session)
 
     def disks_below(self, device: str, portal: str, luns: Optional[Collection[int]] = None) -> list[Disk]:
         """The disks that came by something that speaks SCSI, by LUN.
@@ -159,20 +154,17 @@ class Sysfs:
         """
         directory = f"{self._sys}/{device}"
         found = []
-        for target in _names(directory):
-            for address in _names(f"{directory}/{target}") if target.startswith("target") else ():
+        for target in names_in(directory):
+            for address in names_in(f"{directory}/{target}") if target.startswith("target") else ():
                 if luns is None or _lun(address) in luns:
                     block = f"{directory}/{target}/{address}/block"
-                    found += [_read_disk(f"{block}/{name}", name, address, portal) for name in _names(block)]
+                    found += [_read_disk(f"{block}/{name}", name, address, portal) for name in names_in(block)]
         return sorted((disk for disk in found if disk), key=lambda disk: disk.lun)
 
     def disk(self, name: str) -> Optional[Disk]:
         """A SCSI disk by its kernel name, wherever it came from; None where it is gone or none."""
-        return self._disk(self._sys / "block" / name, "")
-
-    def _disk(self, block: Path, portal: str) -> Optional[Disk]:
-        address = os.path.basename(os.path.realpath(block / "device"))
-        return _read_disk(str(block), block.name, address, portal)
+        block = f"{self._sys}/block/{name}"
+        return _read_disk(block, name, os.path.basename(os.path.realpath(f"{block}/device")), "")
 
     def map_over(self, disk: str) -> Optional[MultipathMap]:
         """The multipath map that holds a disk; None where there is none."""
@@ -189,20 +181,20 @@ class Sysfs:
 
     def map_names(self) -> dict[str, str]:
         """The kernel name of every multipath map, by its WWID."""
-        names = [name for name in _names(self._sys / "block") if name.startswith("dm-")]
-        uuids = {name: self.dm(name, "uuid") for name in names}
-        return {
-            uuid[len(MPATH_UUID_PREFIX) :]: name for name, uuid in uuids.items() if uuid.startswith(MPATH_UUID_PREFIX)
-        }
+        return self.once(_map_names)
+
+    def maps(self) -> list[MultipathMap]:
+        """Every multipath map."""
+        return [found for found in map(self.multipath_map, sorted(self.map_names().values())) if found]
 
     def multipath_map(self, name: str) -> Optional[MultipathMap]:
         """The map behind a kernel name; None where it is not a multipath map."""
         block = f"{self._sys}/block/{name}"
-        uuid, size = _text(f"{block}/dm/uuid"), _text(f"{block}/size")
+        uuid, size = text(f"{block}/dm/uuid"), text(f"{block}/size")
         if not uuid.startswith(MPATH_UUID_PREFIX) or not size:
             return None
-        alias = _text(f"{block}/dm/name")
-        slaves = {_text(f"{block}/slaves/{slave}/dev"): slave for slave in sorted(_names(f"{block}/slaves"))}
+        alias = text(f"{block}/dm/name")
+        slaves = {text(f"{block}/slaves/{slave}/dev"): slave for slave in names_in(f"{block}/slaves")}
         slaves.pop("", None)  # one that is on its way out
         status = self._status_of_map(alias)
         return MultipathMap(
@@ -210,42 +202,58 @@ class Sysfs:
             alias,
             uuid[len(MPATH_UUID_PREFIX) :],
             int(size) * SECTOR_BYTES,
-            _text(f"{block}/ro") == "1",
+            text(f"{block}/ro") == "1",
             {number: status.get(number, "running") for number in slaves},
             slaves,
         )
 
     def holders(self, name: str) -> list[str]:
         """The kernel names of what stands on a block device."""
-        return sorted(_names(f"{self._sys}/class/block/{name}/holders"))
+        return names_in(f"{self._sys}/class/block/{name}/holders")
 
     def members(self, name: str) -> list[str]:
         """The kernel names of what a block device stands on."""
-        return sorted(_names(f"{self._sys}/class/block/{name}/slaves"))
+        return names_in(f"{self._sys}/class/block/{name}/slaves")
 
     def size_bytes(self, name: str) -> Optional[int]:
         """The size of a block device; None where it is gone."""
-        size = _text(f"{self._sys}/class/block/{name}/size")
+        size = text(f"{self._sys}/class/block/{name}/size")
         return int(size) * SECTOR_BYTES if size else None
+
+    def is_read_only(self, name: str) -> bool:
+        """Whether the kernel refuses writes to a block device."""
+        return text(f"{self._sys}/class/block/{name}/ro") == "1"
+
+    def is_suspended(self, name: str) -> bool:
+        """Whether device-mapper holds back what is written to a block device."""
+        return self.dm(name, "suspended") == "1"
+
+    def is_raid(self, name: str) -> bool:
+        """Whether a block device is a software RAID."""
+        return os.path.isdir(f"{self._sys}/class/block/{name}/md")
+
+    def is_partition(self, name: str) -> bool:
+        """Whether a block device is a partition that the kernel made."""
+        return bool(text(f"{self._sys}/class/block/{name}/partition"))
 
     def partitions(self, name: str) -> list[str]:
         """The kernel names of a disk's partitions."""
         block = f"{self._sys}/class/block/{name}"
         # All are named after their disk.
-        inside = (entry for entry in _names(block) if entry.startswith(name))
-        return sorted(entry for entry in inside if os.path.exists(f"{block}/{entry}/partition"))
+        inside = (entry for entry in names_in(block) if entry.startswith(name))
+        return [entry for entry in inside if os.path.exists(f"{block}/{entry}/partition")]
 
     def number(self, name: str) -> str:
         """Major and minor of a block device, C(8:0); empty where it is gone."""
-        return _text(f"{self._sys}/class/block/{name}/dev")
+        return text(f"{self._sys}/class/block/{name}/dev")
 
     def dm(self, name: str, attribute: str) -> str:
         """A device-mapper attribute (C(name), C(uuid)) of a block device; empty where it has none."""
-        return _text(f"{self._sys}/class/block/{name}/dm/{attribute}")
+        return text(f"{self._sys}/class/block/{name}/dm/{attribute}")
 
     def dm_named(self, name: str) -> Optional[str]:
         """The kernel name of the device that device-mapper calls so; None where there is none."""
-        devices = (device for device in _names(f"{self._sys}/block") if device.startswith("dm-"))
+        devices = (device for device in names_in(f"{self._sys}/block") if device.startswith("dm-"))
         return next((device for device in devices if self.dm(device, "name") == name), None)
 
     def link_target(self, link: str) -> Optional[str]:
@@ -267,134 +275,78 @@ class Sysfs:
 
     def initiator_name(self) -> Optional[str]:
         """This host's iSCSI initiator name; None where it has none."""
-        text = _text(self.root / "etc/iscsi/initiatorname.iscsi")
-        named = re.search(r"^\s*InitiatorName\s*=\s*(\S+)", text, re.MULTILINE)
+        written = text(self.root / "etc/iscsi/initiatorname.iscsi")
+        named = re.search(r"^\s*InitiatorName\s*=\s*(\S+)", written, re.MULTILINE)
         return named.group(1) if named else None
 
     def host_nqn(self) -> Optional[str]:
         """The NQN by which NVMe targets know this host; None where it has none."""
-        return _text(self.root / "etc/nvme/hostnqn") or None
+        return text(self.root / "etc/nvme/hostnqn") or None
 
-    def process_names(self) -> set[str]:
-        """The names of all processes."""
-        return {_text(f"{process}/comm") for process in self._processes()}
-
-    def command_lines(self) -> list[list[str]]:
-        """The arguments of all processes."""
-        return [_text(f"{process}/cmdline").split("\0") for process in self._processes()]
-
-    def _processes(self) -> list[str]:
-        return [f"{self.root}/proc/{name}" for name in _names(self.root / "proc") if name.isdigit()]
-
-    def mount_points(self, numbers: set[str]) -> list[str]:
-        """Where any of the devices is mounted, in any mount namespace."""
-        return sorted({point for number, point in self._mounted() if number in numbers})
-
-    def _mounted(self) -> list[tuple[str, str]]:
-        """Every mount in any mount namespace: the device's number, C(8:0), and the mount point."""
-        found: list[tuple[str, str]] = []
-        seen: set[str] = set()
-        for process in self._processes():
-            try:
-                namespace = os.readlink(f"{process}/ns/mnt")
-            except OSError:
-                continue
-            if namespace not in seen:
-                seen.add(namespace)
-                found += _mounts(_text(f"{process}/mountinfo"))
-        return found
+    def swaps(self) -> list[str]:
+        """The paths of what is swapped to, devices and files."""
+        lines = text(self.root / "proc/swaps").splitlines()[1:]
+        return [plain(line.split()[0]) for line in lines if line.strip()]
 
     def swap_devices(self) -> set[str]:
         """The kernel names of devices that are swapped to."""
-        lines = _text(self.root / "proc/swaps").splitlines()[1:]
-        return {Path(line.split()[0]).resolve().name for line in lines if line.strip()}
+        return {Path(path).resolve().name for path in self.swaps()}
 
-    def openers(self, numbers: set[str]) -> Iterator[tuple[int, list[str]]]:
-        """Each process that has one of the devices open: its PID, and its name followed by those of its ancestors."""
-        for pid, opened in self.opened():
-            if opened & numbers:
-                yield pid, self._lineage(str(pid))
-
-    def opened(self) -> list[tuple[int, set[str]]]:
-        """The numbers of the block devices that each process has open, by its PID."""
-        found = []
-        for process in self._processes():
-            numbers = set(_block_devices(f"{process}/fd"))
-            if numbers:
-                found.append((int(process.rpartition("/")[2]), numbers))
-        return found
-
-    def _lineage(self, pid: str) -> list[str]:
-        names = []
-        while pid != "0":
-            process = f"{self.root}/proc/{pid}"
-            names.append(_text(f"{process}/comm"))
-            # The name, in brackets, may hold anything; behind it stand the state and the parent.
-            fields = _text(f"{process}/stat").rpartition(")")[2].split()
-            pid = fields[1] if len(fields) > 1 else "0"
-        return names
+    def loops_over(self, file: str) -> list[str]:
+        """The kernel names of the loop devices over a file."""
+        loops = [name for name in names_in(f"{self._sys}/class/block") if name.startswith("loop")]
+        return [name for name in loops if text(f"{self._sys}/class/block/{name}/loop/backing_file") == file]
 
 
 class _Glance(Sysfs):
     """What does not concern one volume alone is read at most once."""
 
     @functools.cached_property
-    def _sessions(self) -> list[Session]:
-        return super().sessions()
-
-    @functools.cached_property
-    def _disks(self) -> dict[Session, list[Disk]]:
+    def _read(self) -> dict[tuple[Any, ...], Any]:
         return {}
 
-    @functools.cached_property
-    def _map_names(self) -> dict[str, str]:
-        return super().map_names()
-
-    @functools.cached_property
-    def _mounts(self) -> list[tuple[str, str]]:
-        return super()._mounted()
-
-    @functools.cached_property
-    def _opened(self) -> list[tuple[int, set[str]]]:
-        return super().opened()
-
-    def sessions(self) -> list[Session]:
-        return self._sessions
-
-    def disks(self, session: Session) -> list[Disk]:
-        if session not in self._disks:
-            self._disks[session] = super().disks(session)
-        return self._disks[session]
-
-    def map_names(self) -> dict[str, str]:
-        return self._map_names
-
-    def _mounted(self) -> list[tuple[str, str]]:
-        return self._mounts
-
-    def opened(self) -> list[tuple[int, set[str]]]:
-        return self._opened
-
-    @functools.cached_property
-    def _read(self) -> dict[Any, Any]:
-        return {}
-
-    def once(self, read: Callable[[Sysfs], Answer]) -> Answer:
-        if read not in self._read:
-            self._read[read] = read(self)
-        answer: Answer = self._read[read]
+    def once(self, read: Callable[..., Answer], *what: object) -> Answer:
+        key = (read, *what)
+        if key not in self._read:
+            self._read[key] = read(self, *what)
+        answer: Answer = self._read[key]
         return answer
 
 
-def scsi_wwid(text: str) -> Optional[str]:
+def scsi_wwid(attribute: str) -> Optional[str]:
     """A disk's C(wwid) attribute as scsi_id and multipath write it; None for what they would not use.
 
     The kernel writes the designator's type in words, scsi_id as one digit in front.
     """
     for prefix, digit in (("naa.", "3"), ("eui.", "2")):
-        if text.startswith(prefix):
-            return digit + text[len(prefix) :].lower()
+        if attribute.startswith(prefix):
+            return digit + attribute[len(prefix) :].lower()
     return None
+
+
+def _sessions(view: Sysfs) -> list[Session]:
+    directory = view.attribute_path("class/iscsi_session")
+    found = []
+    for name in names_in(directory):
+        entry = f"{directory}/{name}"
+        portal = _portal(f"{entry}/device")
+        scsi_host = re.search(r"/host(\d+)/", os.path.realpath(f"{entry}/device") + "/")
+        if portal is None or scsi_host is None:
+            continue  # a session that is being made or is on its way out
+        number = int(name[len("session") :])
+        target, state = text(f"{entry}/targetname"), text(f"{entry}/state")
+        found.append(Session(number, target, portal, state, int(scsi_host.group(1))))
+    return sorted(found, key=lambda session: session.number)
+
+
+def _disks(view: Sysfs, session: Session) -> list[Disk]:
+    return view.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
+
+
+def _map_names(view: Sysfs) -> dict[str, str]:
+    names = [name for name in names_in(view.attribute_path("block")) if name.startswith("dm-")]
+    uuids = {name: view.dm(name, "uuid") for name in names}
+    return {uuid[len(MPATH_UUID_PREFIX) :]: name for name, uuid in uuids.items() if uuid.startswith(MPATH_UUID_PREFIX)}
 
 
 def _lun(address: str) -> Optional[int]:
@@ -403,42 +355,12 @@ def _lun(address: str) -> Optional[int]:
     return int(number) if number.isdigit() else None
 
 
-def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
-    for line in mountinfo.splitlines():
-        fields = line.split()
-        if len(fields) > 4:
-            # The kernel writes blanks and the like in octal.
-            yield fields[2], re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), fields[4])
-
-
-def _block_devices(descriptors: str) -> Iterator[str]:
-    """The numbers of the block devices behind a directory of file descriptors."""
-    for name in _names(descriptors):
-        path = f"{descriptors}/{name}"
-        try:
-            if not os.readlink(path).startswith("/dev/"):
-                continue
-            status = os.stat(path)
-        except OSError:
-            continue
-        # Character devices have numbers of their own, the same ones.
-        if stat.S_ISBLK(status.st_mode):
-            yield _number(status.st_rdev)
-
-
-def _number(device: int) -> str:
-    return f"{os.major(device)}:{os.minor(device)}"
-
-
-# What follows takes paths as text: joining them otherwise took half of the time that a look at the host does.
-
-
 def _portal(session: str) -> Optional[str]:
     """The portal of the session whose device's directory this is."""
-    for name in _names(session):
+    for name in names_in(session):
         if name.startswith("connection"):
             connection = f"{session}/{name}/iscsi_connection/{name}"
-            address, port = _text(f"{connection}/persistent_address"), _text(f"{connection}/persistent_port")
+            address, port = text(f"{connection}/persistent_address"), text(f"{connection}/persistent_port")
             if address and port:
                 return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     return None
@@ -446,24 +368,8 @@ def _portal(session: str) -> Optional[str]:
 
 def _read_disk(block: str, name: str, address: str, portal: str) -> Optional[Disk]:
     lun = _lun(address)
-    size, number = _text(f"{block}/size"), _text(f"{block}/dev")
+    size, number = text(f"{block}/size"), text(f"{block}/dev")
     if not (lun is not None and size and number):
         return None  # on its way out
-    state, wwid = _text(f"{block}/device/state"), _text(f"{block}/device/wwid")
+    state, wwid = text(f"{block}/device/state"), text(f"{block}/device/wwid")
     return Disk(name, number, lun, portal, state, scsi_wwid(wwid), int(size) * SECTOR_BYTES)
-
-
-def _names(directory: str | Path) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
-
-
-def _text(path: str | Path) -> str:
-    """A file's text without the blanks around it; empty where it is gone, which in sysfs it may be at any moment."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read().decode("utf-8", "replace").strip()
-    except OSError:
-        return ""

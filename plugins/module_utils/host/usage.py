@@ -11,7 +11,7 @@ import re
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
-from ansible_collections.brickwork.storage.plugins.module_utils.host import shares
+from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, processes, shares
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -43,10 +43,14 @@ def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
     names, stacked = _parts(view, found, opened)
     numbers = {view.number(name) for name in names} - {""}
     stacked_numbers = {view.number(name) for name in stacked} - {""}
-    using = [f"mount point {point}" for point in view.mount_points(numbers | stacked_numbers)]
+    using = [f"mount point {point}" for point in mounts.points(view, numbers | stacked_numbers)]
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
     using += sorted({_stacked_user(view, name) for name in stacked})
-    using += [f"process {pid} ({names[0]})" for pid, names in view.openers(numbers) if not WATCHERS.intersection(names)]
+    using += [
+        f"process {pid} ({names[0]})"
+        for pid, names in processes.openers(view, numbers)
+        if not WATCHERS.intersection(names)
+    ]
     if not using and found.running_paths and _held(view.device_path(device)):
         using.append(f"something in the kernel that holds /dev/{device}")
     return using

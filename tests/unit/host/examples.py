@@ -108,3 +108,25 @@ def record(**changes: Any) -> Record:
         },
     )
     return replace(attached, **changes)
+
+
+def attachment() -> dict[str, Any]:
+    """What volume_attach returns of the captured volume, by both its paths."""
+    return {
+        "volume": volume(),
+        "host": HOST,
+        "attached": True,
+        "path": f"/dev/disk/by-id/dm-uuid-mpath-{CAPTURE_WWN}",
+        "device": "/dev/dm-0",
+        "wwn": CAPTURE_WWN,
+        "multipath": True,
+        "paths": [
+            {"device": "/dev/sda", "portal": PORTAL_A, "state": "running"},
+            {"device": "/dev/sdb", "portal": PORTAL_B, "state": "running"},
+        ],
+        "missing_paths": [],
+        "size_bytes": CAPTURE_SIZE,
+        "encrypted": False,
+        "underlying_path": None,
+        "attach_info": record().attach_info,
+    }

@@ -66,13 +66,15 @@ def nvme_device(tree: Tree, controller: str, number: str) -> None:
     tree.put(f"{path}/wwid", f"{NVME_WWID}\n")
 
 
-def fc_port(tree: Tree, host: int, *, state: str = "Online", roles: str = "FCP Target", disk: str = "") -> None:
+def fc_port(tree: Tree, host: int, *, state: str = "Online", target: int = 0, disk: str = "") -> None:
     """A remote port that a Fibre Channel host sees, with a disk or without."""
     here = f"/sys/devices/pci0000:00/0000:00:05.0/host{host}/rport-{host}:0-0"
     port = f"{here}/fc_remote_ports/rport-{host}:0-0"
+    tree.put(f"/sys/class/fc_host/host{host}/port_name", f"0x2000525400000b0{host}\n")
+    tree.put(f"/sys/class/fc_host/host{host}/port_state", "Online\n")
     tree.put(f"{port}/port_name", f"0x{WWPN[:-1]}{host}\n")
     tree.put(f"{port}/port_state", f"{state}\n")
-    tree.put(f"{port}/roles", f"{roles}\n")
+    tree.put(f"{port}/scsi_target_id", f"{target}\n")
     tree.put(f"{port}/device", {"link": f"../../../rport-{host}:0-0"})
     tree.put(f"/sys/class/fc_remote_ports/rport-{host}:0-0", {"link": f"../..{port[4:]}"})
     if disk:

@@ -12,9 +12,9 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.health import Actual, Expected, judge
+from ansible_collections.brickwork.storage.plugins.module_utils.host.mounts import Mount
 from ansible_collections.brickwork.storage.plugins.module_utils.host.stack import Layer
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MultipathMap, Namespace, Session
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Mount
 
 WWN, OTHER_WWN = "36001405aaaa", "36001405bbbb"
 SIZE = 2**30
@@ -49,9 +49,8 @@ def one_path(**changes: Any) -> Found:
 
 
 def mount(options: str, super_options: str) -> Mount:
-    return Mount(
-        "/data", "ext4", "254:0", "/dev/dm-0", frozenset(options.split(",")), frozenset(super_options.split(","))
-    )
+    taken, super_taken = frozenset(options.split(",")), frozenset(super_options.split(","))
+    return Mount("600", "254:0", "/", "/data", "ext4", "/dev/dm-0", taken, super_taken)
 
 
 def layer(**changes: Any) -> Layer:

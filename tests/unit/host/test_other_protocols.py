@@ -88,7 +88,7 @@ def put_mapping(tree: Tree, number: int = 0, **changes: str) -> None:
     }
     for name, text in attributes.items():
         tree.put(f"/sys/bus/rbd/devices/{number}/{name}", f"{text}\n")
-    tree.put(f"/sys/block/rbd{number}/size", f"{64 * MIB // 512}\n")
+    tree.put(f"/sys/class/block/rbd{number}/size", f"{64 * MIB // 512}\n")
 
 
 def put_mount(tree: Tree, process: str = "self", number: int = 39, place: str = "", root: str = "/") -> None:
@@ -255,7 +255,7 @@ def test_what_uses_a_file_is_seen_in_every_namespace(tree: Tree) -> None:
     put_file(tree)
     put_mount(tree)
     assert shares.users(tree.view, FILE) == []
-    tree.put("/sys/block/loop3/loop/backing_file", FILE)
+    tree.put("/sys/class/block/loop3/loop/backing_file", FILE)
     tree.put("/proc/swaps", f"Filename Type Size Used Priority\n{FILE} file 1 0 -2\n")
     put_mount(tree, place="/srv/bound", number=40, root="/db-data")
     # In a container: another number of the mount, another path.

@@ -19,8 +19,8 @@ MIB = 2**20
 
 def over(tree: Tree, device: str) -> list[Layer]:
     """What stands on the volume that a device is or is a path of."""
-    found = next(seen.found for seen in survey(tree.topology).volumes if device in seen.devices)
-    return Stacks(tree.topology).over(found)
+    found = next(seen.found for seen in survey(tree.view).volumes if device in seen.found.devices)
+    return Stacks(tree.view).over(found)
 
 
 def told(layers: list[Layer]) -> list[tuple[str, str, Optional[str], tuple[str, ...], list[str], bool]]:
@@ -119,7 +119,7 @@ def test_file(capture: Capture) -> None:
         "0:3 / /srv/nf rw - nfs4 x:/ rw",
     ]
     tree.put("/proc/1/mountinfo", "".join(f"1 0 {mount}\n" for mount in mounts))
-    layers = Stacks(tree.topology).over(
+    layers = Stacks(tree.view).over(
         Found(paths=(FoundPath("volume", "192.0.2.9", "running", None, MIB, False),), file="/srv/nfs/volume")
     )
     assert [(layer.device, layer.kind, layer.on, layer.size_bytes) for layer in layers] == [

@@ -43,6 +43,7 @@ def test_multipath_by_two_paths(capture: Capture) -> None:
         {"8:0": "sda", "8:16": "sdb"},
     )
     assert view.map_over("sda") == view.map_over("sdb") == view.map_of(CAPTURE_WWN) == both
+    assert view.maps() == [both]
     assert view.holders("sda") == ["dm-0"]
     assert view.holders("dm-0") == []
 
@@ -86,6 +87,7 @@ def test_empty_host(capture: Capture) -> None:
     assert view.sessions() == []
     assert view.map_of(CAPTURE_WWN) is None
     assert view.map_over("sda") is None
+    assert view.maps() == []
     assert view.number("sda") == ""
     assert view.link_target(f"/dev/disk/by-id/wwn-0x{CAPTURE_WWN[1:]}") is None
 
@@ -196,6 +198,18 @@ def test_wwid_as_multipath_writes_it(text: str, wwid: Optional[str]) -> None:
     assert scsi_wwid(text) == wwid
 
 
-def test_multipathd_is_seen_where_it_runs(capture: Capture) -> None:
-    assert "multipathd" in capture("multipath").view.process_names()
-    assert "multipathd" not in capture("single_path").view.process_names()
+def test_glance_is_of_one_moment(capture: Capture) -> None:
+    tree = capture("multipath")
+    now, session = tree.view.glance(), tree.session(PORTAL_A)
+    before = [now.sessions(), now.disks(session), now.map_names()]
+    tree.remove("/sys/class/iscsi_session")
+    tree.remove(tree.resolve("/sys/block/dm-0") + "/dm")
+    assert [now.sessions(), now.disks(session), now.map_names()] == before
+    later = now.glance()
+    assert [later.sessions(), later.disks(session), later.map_names()] == [[], [], {}]
+    assert [tree.view.sessions(), tree.view.disks(session), tree.view.map_names()] == [[], [], {}]
+
+
+def test_glance_tells_the_disks_of_sessions_apart(capture: Capture) -> None:
+    now = capture("multipath").view.glance()
+    assert [disk.name for session in now.sessions() for disk in now.disks(session)] == ["sdb", "sda"]

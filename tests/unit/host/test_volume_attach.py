@@ -30,12 +30,12 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.records imp
 from ansible_collections.brickwork.storage.plugins.modules import volume_attach
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_ID,
-    CAPTURE_SIZE,
     CAPTURE_WWN,
     HOST,
     PORTAL_A,
     PORTAL_B,
     SECRET,
+    attachment,
     connection,
     connection_data,
     parsed,
@@ -106,26 +106,7 @@ def test_repeat_changes_nothing_and_starts_nothing(host: Host, capture: Capture)
     result = host.run(connections=[connection()], multipath=True, min_paths=2)
     assert result["changed"] is False
     assert "diff" not in result
-    assert result["attachments"] == [
-        {
-            "volume": volume(),
-            "host": HOST,
-            "attached": True,
-            "path": LINK,
-            "device": "/dev/dm-0",
-            "wwn": CAPTURE_WWN,
-            "multipath": True,
-            "paths": [
-                {"device": "/dev/sda", "portal": PORTAL_A, "state": "running"},
-                {"device": "/dev/sdb", "portal": PORTAL_B, "state": "running"},
-            ],
-            "missing_paths": [],
-            "size_bytes": CAPTURE_SIZE,
-            "encrypted": False,
-            "underlying_path": None,
-            "attach_info": record().attach_info,
-        }
-    ]
+    assert result["attachments"] == [attachment()]
 
 
 def test_repeat_does_not_even_read_the_code_that_acts(

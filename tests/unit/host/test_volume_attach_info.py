@@ -29,6 +29,7 @@ from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     PORTAL_A,
     PORTAL_B,
     SHARED_WWNS,
+    attachment,
     connection_data,
     parsed,
     record,
@@ -76,7 +77,7 @@ def host(capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(subprocess, "Popen", nothing)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(socket, "gethostname", lambda: HOST)
-    monkeypatch.setattr(volume_attach_info, "Topology", lambda: found.tree and found.tree.topology)
+    monkeypatch.setattr(volume_attach_info, "Sysfs", lambda: found.tree and found.tree.view)
     monkeypatch.setattr(volume_attach_info, "Records", lambda: found.records)
     return found
 
@@ -96,24 +97,9 @@ def test_recorded_volume(host: Host, capture: Capture) -> None:
     host.records.write(record())
     assert host.look() == [
         {
-            "volume": volume(),
-            "host": HOST,
-            "attached": True,
+            **attachment(),
             "recorded": True,
             "protocol": "iscsi",
-            "path": MAP_LINK,
-            "device": "/dev/dm-0",
-            "wwn": CAPTURE_WWN,
-            "multipath": True,
-            "paths": [
-                {"device": "/dev/sda", "portal": PORTAL_A, "state": "running"},
-                {"device": "/dev/sdb", "portal": PORTAL_B, "state": "running"},
-            ],
-            "missing_paths": [],
-            "size_bytes": CAPTURE_SIZE,
-            "encrypted": False,
-            "underlying_path": None,
-            "attach_info": record().attach_info,
             "sessions": [
                 {"name": "session1", "target": CAPTURE_TARGET, "portal": PORTAL_B, "state": "LOGGED_IN"},
                 {"name": "session2", "target": CAPTURE_TARGET, "portal": PORTAL_A, "state": "LOGGED_IN"},
@@ -327,12 +313,34 @@ def test_fibre_channel(host: Host) -> None:
     assert [(left["kind"], left["name"]) for left in found["unclaimed"]] == [("fc_remote_port", "rport-4:0-0")]
 
 
+def test_fibre_channel_port_that_serves_nothing_is_none(host: Host) -> None:
+    assert host.tree
+    made_up.fc_port(host.tree, 2, target=-1)  # an initiator
+    made_up.fc_port(host.tree, 3, state="Not Present")
+    assert host.run()["unclaimed"] == []
+
+
+@pytest.mark.parametrize(("tree", "volumes", "unclaimed"), [("fc_multipath", 1, 0), ("fc_ports_without_lun", 0, 2)])
+def test_fibre_channel_as_captured(host: Host, capture: Capture, tree: str, volumes: int, unclaimed: int) -> None:
+    host.tree = capture(tree)
+    seen = host.run()
+    assert [one["protocol"] for one in seen["attachments"]] == ["fibre_channel"] * volumes
+    assert [left["kind"] for left in seen["unclaimed"]] == ["fc_remote_port"] * unclaimed
+
+
 def test_rados_image(host: Host) -> None:
     assert host.tree
     made_up.rados_image(host.tree, 0, "db-data")
     (seen,) = host.look()
     assert (seen["protocol"], seen["device"], seen["path"]) == ("rbd", "/dev/rbd0", "/dev/rbd/volumes/db-data")
     assert (seen["wwn"], seen["size_bytes"], seen["health"]["state"]) == (None, made_up.SIZE, "ok")
+
+
+def test_rados_images_of_a_namespace_and_of_a_snapshot(host: Host) -> None:
+    assert host.tree
+    made_up.rados_image(host.tree, 0, "db-data")
+    made_up.rados_image(host.tree, 1, "db-log", namespace="prod", snapshot="before")
+    assert [one["paths"][0]["portal"] for one in host.look()] == ["volumes/db-data", "volumes/prod/db-log@before"]
 
 
 def test_map_over_disks_of_another_kind(host: Host, capture: Capture) -> None:

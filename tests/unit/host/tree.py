@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.device_mapper import path_states
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.topology import Topology
 
 CAPTURED = Path(__file__).parent / "trees"
 
@@ -44,11 +43,6 @@ class Tree:
     def view(self) -> Sysfs:
         """The code's own view of it; device-mapper answers as it did when the tree was captured."""
         return Sysfs(self.root, lambda alias: path_states(self.map_status.get(alias, "")))
-
-    @property
-    def topology(self) -> Topology:
-        """The view of the host as a whole."""
-        return Topology(self.root, lambda alias: path_states(self.map_status.get(alias, "")))
 
     def put(self, path: str, entry: str | dict[str, str]) -> None:
         """Make or replace a file by its text, or a link by {"link": where to}."""

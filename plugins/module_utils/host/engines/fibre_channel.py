@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import NAME, write_attributes
+from ansible_collections.brickwork.storage.plugins.module_utils.host import processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.fibre_channel_ports import (
@@ -67,7 +68,7 @@ class FibreChannel(Engine):
 
     def settle(self, removals: list[Removal]) -> None:
         limit = self._deadline.within(SETTLE_SECONDS)
-        while NAME in self._view.process_names() and not limit.passed:
+        while NAME in processes.names(self._view) and not limit.passed:
             time.sleep(POLL_SECONDS)
 
     def take_away(self, removals: list[Removal]) -> None:

@@ -12,7 +12,7 @@ from typing import Optional, cast
 
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import write_attributes
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
-from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.probing import PROBE_SECONDS, unreachable
@@ -72,7 +72,7 @@ class Iscsi(Engine):
     def settle(self, removals: list[Removal]) -> None:
         targets = {portal.target for removal in removals for portal in removal.portals}
         while not self._deadline.passed and any(
-            "--login" in line and targets.intersection(line) for line in self._view.command_lines()
+            "--login" in line and targets.intersection(line) for line in processes.command_lines(self._view)
         ):
             time.sleep(POLL_SECONDS)
 

@@ -17,7 +17,7 @@ from typing import Optional, cast
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import ENVIRONMENT, Running, run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import shares
+from ansible_collections.brickwork.storage.plugins.module_utils.host import processes, shares
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import is_too_small
@@ -102,7 +102,7 @@ class Nfs(Engine):
         self._batch = removals
         directories = _directories(removals)
         while not self._deadline.passed and any(
-            MOUNT in line[0] and directories.intersection(line) for line in self._view.command_lines()
+            MOUNT in line[0] and directories.intersection(line) for line in processes.command_lines(self._view)
         ):
             time.sleep(POLL_SECONDS)
 

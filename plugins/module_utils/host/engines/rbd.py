@@ -103,7 +103,7 @@ class Rbd(OsBrick):
             reasons = "; ".join(f"{address}: {dead[address]}" for address in silent)
             message = f"No monitor of the cluster answers ({reasons}). Check the storage networks and the cluster."
             return StorageError("unavailable", message, portals=silent)
-        for mapping in rbd_mappings.mappings(self._view, export.pool, export.image):
+        for mapping in rbd_mappings.mappings_of(self._view, export.pool, export.image):
             return StorageError(
                 "failed_precondition",
                 f"{export.pool}/{export.image} of another cluster is on this host as /dev/{mapping.device}, through the monitors "

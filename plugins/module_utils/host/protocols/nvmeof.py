@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
-from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme_sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
+from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme, nvme_sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import NvmePath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MultipathMap, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 
-BY_ID = "/dev/disk/by-id/"
 # It becomes one of the kernel's options, which commas separate.
 NQN = re.compile(r"nqn\.\d{4}-\d{2}\.[^\s,]+")
 MOST_NQN_BYTES = 223
@@ -61,26 +60,8 @@ class NvmeExport(Export):
             session = controller.session
             if (session.portal, session.target) in wanted and controller.host_nqn in host_names:
                 sessions.append(session)
-                came += [(path, session.portal) for path in self._own(controller.paths, wwn)]
-        came.sort(key=lambda pair: pair[0].name)
-        over = next(filter(None, (view.map_over(path.name) for path, _portal in came if not path.namespace)), None)
-        if over is None and wwn:
-            over = view.map_of(wwn)
-        names = {path.name for path, _portal in came}
-        in_map = set(over.path_names.values()) if over else set()
-        elsewhere = [
-            (path, controller.session.portal)
-            for controller in view.once(nvme_sysfs.controllers)
-            for path in controller.paths
-            if path.name in in_map - names
-        ]
-        return Found(
-            sessions=tuple(sessions),
-            paths=tuple(_path(path, portal, over) for path, portal in came),
-            multipath_map=over,
-            others=tuple(_path(path, portal, over) for path, portal in elsewhere),
-            namespace=next((path.namespace for path, _portal in came if path.namespace), None),
-        )
+                came += [(path, session) for path in self._own(controller.paths, wwn)]
+        return nvme.found(view, came, sessions, wwn)
 
     def _own(self, paths: tuple[NvmePath, ...], wwn: Optional[str]) -> list[NvmePath]:
         """The volume among a controller's namespaces: a subsystem may have those of other volumes."""
@@ -95,9 +76,7 @@ class NvmeExport(Export):
         return list(paths) if len(paths) == 1 else []
 
     def links(self, wwid: Optional[str], multipath: bool) -> list[str]:
-        if wwid is None:
-            return []
-        return [f"{BY_ID}dm-uuid-mpath-{wwid}" if multipath else f"{BY_ID}nvme-{wwid}"]
+        return nvme.links(wwid, multipath)
 
     def attach_info(self, found: Found) -> dict[str, Any]:
         return {"type": "block", "path": found.node}
@@ -151,18 +130,6 @@ def validate(data: dict[str, Any], where: str, secret_needed: bool) -> NvmeExpor
         None if host_nqn is None else _nqn(host_nqn, f"{where}.host_nqn"),
         secret,
         controller_secret,
-    )
-
-
-def _path(path: NvmePath, portal: str, over: Optional[MultipathMap]) -> FoundPath:
-    states = over.path_states if over else {}
-    return FoundPath(
-        path.name,
-        portal,
-        states.get(path.number, path.state) if path.state == "running" else path.state,
-        path.wwid,
-        path.size_bytes,
-        path.number in states,
     )
 
 

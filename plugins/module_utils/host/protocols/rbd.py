@@ -39,7 +39,7 @@ class RbdExport(BrickExport):
         return f"/dev/rbd/{self.pool}/{self.image}"
 
     def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
-        there = rbd_mappings.mappings(view, self.pool, self.image)
+        there = rbd_mappings.mappings_of(view, self.pool, self.image)
         if wwn is None:
             there = [mapping for mapping in there if not self.is_elsewhere(mapping)]
         elif any(mapping.identity == wwn for mapping in there):
