@@ -64,6 +64,7 @@ def test_luns_as_strings_attach_and_really_detach(lab: Lab, volume: str) -> None
     lab.disconnect("host1", volume)
 
 
+@pytest.mark.full
 def test_without_multipath_there_is_one_session(lab: Lab, volume: str) -> None:
     connections = lab.connect("host1", volume, multipath=False)
     done = lab.attach("host1", connections, multipath=False)["attachments"][0]
@@ -107,6 +108,7 @@ class TestOneOfTwoPortalsIsUnreachable:
         assert lab.leftovers("host1") == ""
         lab.disconnect("host1", volume)
 
+    @pytest.mark.full
     def test_the_role_releases_what_it_connected_in_vain_and_keeps_the_rest(
         self, lab: Lab, volumes: tuple[str, str]
     ) -> None:

@@ -85,6 +85,7 @@ def test_detach(lab: Lab, volume: str, delay: float, step: int) -> None:
 
 
 # A connection is a hundred small writes of LIO's configuration.
+@pytest.mark.full
 def test_connect(lab: Lab, volume: str) -> None:
     arguments = {"volumes": [volume], "connector": lab.connector(HOST)}
     count = 0
@@ -101,6 +102,7 @@ def test_connect(lab: Lab, volume: str) -> None:
     lab.disconnect(HOST, volume)
 
 
+@pytest.mark.full
 def test_disconnect(lab: Lab, volume: str) -> None:
     lab.connect(HOST, volume)
     arguments = {"volumes": [volume], "host": HOST, "state": "absent"}

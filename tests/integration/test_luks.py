@@ -118,6 +118,7 @@ def test_from_a_blank_volume_to_the_next_host(lab: Lab, connections: list[dict[s
     lab.disconnect(OTHER, VOLUME)
 
 
+@pytest.mark.full
 def test_nothing_is_formatted_unless_asked_for(lab: Lab, connections: list[dict[str, Any]]) -> None:
     refused = refuse(lab, connections, "failed_precondition", encryption=OPEN)
     assert refused["field"] == "encryption.format"

@@ -69,6 +69,7 @@ def test_one_mount_goes_with_its_last_volume(lab: Lab, files: list[dict[str, Any
     assert lab.detach(HOST, NAMES[1])["changed"]
 
 
+@pytest.mark.full
 def test_what_uses_a_file_keeps_it(lab: Lab, files: list[dict[str, Any]]) -> None:
     data, log = paths(lab.succeed(HOST, "volume_attach", connections=files))
     lab.ssh(HOST, f"modprobe loop; losetup --find {data}; (exec 3<{log}; exec sleep 300) >/dev/null 2>&1 & sleep 1")
@@ -95,6 +96,7 @@ def test_what_cannot_be_mounted_leaves_nothing(
     lab.refuse(HOST, "volume_attach", code, connections=[wrong], timeout=60)
 
 
+@pytest.mark.full
 def test_a_smaller_file_is_not_the_volume(lab: Lab, files: list[dict[str, Any]]) -> None:
     larger = {**files[0], "volume": {**files[0]["volume"], "size_bytes": 2 * SIZE}}
     lab.refuse(HOST, "volume_attach", "data_loss", connections=[larger], timeout=60)

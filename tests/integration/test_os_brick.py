@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.brickwork.storage.tests.integration.calling_os_brick import os_brick
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
@@ -24,6 +26,7 @@ def test_os_brick_detaches_what_volume_attach_attached(lab: Lab, volume: str) ->
     lab.disconnect(HOST, volume)
 
 
+@pytest.mark.full
 def test_volume_attach_detaches_what_os_brick_attached(lab: Lab, volume: str) -> None:
     connections = lab.connect(HOST, volume)
     os_brick(lab, HOST, "ISCSI", "connect_volume", connections[0]["connection_info"]["data"])

@@ -66,6 +66,7 @@ def with_data(connection: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**connection, "connection_info": {**info, "data": {**info["data"], **changes}}}
 
 
+@pytest.mark.full
 def test_attached_once_grown_and_detached_when_unused(lab: Lab, image: dict[str, Any], keyring: str) -> None:
     attached = lab.succeed(HOST, "volume_attach", connections=[image], multipath=True)["attachments"][0]
     assert (attached["path"], attached["multipath"]) == ("/dev/rbd/volumes/rbd-data", False)

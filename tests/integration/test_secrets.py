@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.brickwork.storage.tests.integration.eavesdropping import READABLE, SAMPLER
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
@@ -38,6 +40,7 @@ def test_the_secret_is_in_no_log_output_argument_or_readable_file(lab: Lab, volu
     assert "iscsiadm" in lab.ssh(HOST, "cat /run/test/arguments")
 
 
+@pytest.mark.full
 def test_each_host_has_a_secret_of_its_own(lab: Lab, volume: str) -> None:
     secrets = [
         lab.connect(host, volume, shared=True)[0]["connection_info"]["data"]["auth_password"]

@@ -35,6 +35,7 @@ def newer(lab: Lab) -> Iterator[str]:
     lab.ssh("host1", f"rm -rf {OWN.rpartition('/')[0]} {USED}")
 
 
+@pytest.mark.full
 def test_environment_of_the_collections_own_is_taken(lab: Lab, newer: str) -> None:
     assert newer.startswith("7.1")
     by_newer = lab.succeed("host1", "volume_connector_facts", multipath=True)
