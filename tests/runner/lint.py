@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .command import BUILD, ROOT, VENV, environment, run, say
-from .tally import FAILED, PASSED, Tally
+from .tally import PASSED, Tally, failed
 
 LIMIT = 900
 COLLECTION = Path(".tree/ansible_collections/brickwork/storage")
@@ -25,7 +25,7 @@ def lint() -> Tally:
         began = time.monotonic()
         good = check()
         say(f"--- {name}: {'passed' if good else 'FAILED'} in {time.monotonic() - began:.0f} s")
-        total += PASSED if good else FAILED
+        total += PASSED if good else failed(name)
     return total
 
 

@@ -19,7 +19,11 @@ from .molecule import scenarios
 from .pytest import FULL, NEEDS, integration, integration_with, unit
 from .sanity import sanity
 from .stage import Stage
-from .tally import FAILED, Tally
+from .tally import Tally, failed
+
+# How many reasons of a stage's failures are told at the end, and how many characters of each.
+REASONS = 8
+LENGTH = 900
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def main(wanted: Sequence[str]) -> int:
         first.start()
     results = [_run(stage, lab) for stage, lab in order]
     say(table(results))
+    if told := reasons(results):
+        say(told + "\n")
     total = str(sum((result.tally for result in results), Tally()))
     say(total)
     (BUILD / "count").write_text(total + "\n")
@@ -69,16 +75,31 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(["", *lines, ""])
 
 
+def reasons(results: Sequence[Result]) -> str:
+    """Return what failed and how it said so: whoever sees the end of a log alone is to know what to mend."""
+    lines = []
+    for result in results:
+        told = list(dict.fromkeys(_shortened(reason) for reason in result.tally.reasons))
+        lines += [f"{result.stage}: {reason}" for reason in told[:REASONS]]
+        if len(told) > REASONS:
+            lines.append(f"{result.stage}: and {len(told) - REASONS} more")
+    return "\n".join(lines)
+
+
+def _shortened(reason: str) -> str:
+    line = " ".join(reason.split())
+    return line if len(line) <= LENGTH else f"{line[:LENGTH]} …"
+
+
 def _run(stage: Stage, lab: Lab | None) -> Result:
     say(f"\n=== {stage.name}")
     began = time.monotonic()
     try:
-        tally = FAILED if lab and not lab.is_up() else stage.run()
-    except Exception:
+        tally = failed("the lab did not come up") if lab and not lab.is_up() else stage.run()
+    except Exception as error:
         # A stage that breaks must not keep the others from running, nor the totals from being told.
         traceback.print_exc()
-        tally = FAILED
+        tally = failed(repr(error))
     if not tally.passed and not tally.failed:
-        say(f"{stage.name} ran no test")
-        tally += FAILED
+        tally += failed("no test ran")
     return Result(stage.name, tally, time.monotonic() - began)

@@ -13,9 +13,11 @@ import yaml
 from .command import BUILD, ROOT, VENV, environment, run
 from .machines import of_scenario
 from .stage import Stage
-from .tally import FAILED, Tally
+from .tally import Tally, failed
 
 LIMIT = 2400
+# How Ansible says that a task failed, and Molecule that an action did.
+TOLD = r"^(?:fatal|failed|ERROR|CRITICAL)\b.*"
 SCENARIOS = ROOT / "extensions" / "molecule"
 
 
@@ -51,4 +53,6 @@ def judge(status: int, output: str, assertions: str) -> Tally:
     words = [line.partition(" ")[0] for line in assertions.splitlines()]
     tally = actions + Tally(words.count("passed"), words.count("failed"))
     # Molecule may fail outside of every action: a scenario it cannot read, or the limit reached.
-    return tally if (status == 0) == (tally.failed == 0) else tally + FAILED
+    if (status == 0) != (tally.failed == 0):
+        tally += failed(f"molecule ended with {status}")
+    return tally + Tally(reasons=tuple(re.findall(TOLD, output, re.MULTILINE))) if tally.failed else tally

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from .command import BUILD, ROOT, run
-from .tally import FAILED, Tally, read_junit
+from .tally import Tally, failed, read_junit
 
 # What only some labs have; its tests are in a file of that name, tests/integration/test_fc.py.
 NEEDS = tuple(need for need in ("fc", "nvme") if (ROOT / "tests" / "integration" / f"test_{need}.py").exists())
@@ -41,4 +41,4 @@ def _pytest(name: str, *arguments: str, prefix: tuple[str, ...] = (), limit: int
     outcome = run((*prefix, "pytest", f"--junit-xml={report}", *chosen, *arguments), limit=limit)
     tally = sum((case.tally for case in read_junit(report)), Tally()) if report.exists() else Tally()
     # A crash, or an error outside every test, is in no test's result.
-    return tally if outcome.status == 0 or tally.failed else tally + FAILED
+    return tally if outcome.status == 0 or tally.failed else tally + failed(f"pytest ended with {outcome.status}")

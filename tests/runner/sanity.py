@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .command import CACHE, ROOT, VENV, environment, run, say
-from .tally import FAILED, Case, Tally, read_junit
+from .tally import Case, Tally, read_junit
 
 LIMIT = 1800
 HOME = CACHE / "sanity-home"
@@ -75,9 +75,7 @@ def judge(status: int, output: str, cases: list[Case]) -> Tally:
         doubts += [f"{name} did not run" for name in INDISPENSABLE if name not in passed]
         if status:
             doubts.append(f"ansible-test ended with status {status}")
-    for doubt in doubts:
-        say(f"sanity: {doubt}")
-    return tally + FAILED if doubts else tally
+    return tally + Tally(failed=1, reasons=tuple(doubts)) if doubts else tally
 
 
 def find_pythons() -> dict[str, Path]:

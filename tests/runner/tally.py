@@ -12,14 +12,20 @@ from xml.etree import ElementTree
 
 @dataclass(frozen=True)
 class Tally:
-    """How many tests passed, failed and were skipped."""
+    """How many tests passed, failed and were skipped, and what those said that failed: a line each."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    reasons: tuple[str, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+        return Tally(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.skipped + other.skipped,
+            self.reasons + other.reasons,
+        )
 
     @property
     def good(self) -> bool:
@@ -32,22 +38,29 @@ class Tally:
 
 
 PASSED = Tally(passed=1)
-FAILED = Tally(failed=1)
+
+
+def failed(reason: str) -> Tally:
+    """Return the tally of one test that failed."""
+    return Tally(failed=1, reasons=(reason,))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test of a JUnit file. ``skipped`` is the reason it was skipped for, None where it ran."""
+    """One test of a JUnit file.
+
+    ``failure`` is what it failed with and ``skipped`` the reason it was skipped for, each None where that was not so.
+    """
 
     name: str
-    failed: bool
+    failure: str | None
     skipped: str | None
 
     @property
     def tally(self) -> Tally:
         if self.skipped is not None:
             return Tally(skipped=1)
-        return FAILED if self.failed else PASSED
+        return PASSED if self.failure is None else failed(f"{self.name}: {self.failure}")
 
 
 def read_junit(path: Path) -> list[Case]:
@@ -55,14 +68,19 @@ def read_junit(path: Path) -> list[Case]:
 
     Raises OSError or ElementTree.ParseError where the file is missing or not XML.
     """
-    cases = []
-    for element in ElementTree.parse(path).iter("testcase"):
-        skip = element.find("skipped")
-        cases.append(
-            Case(
-                name=element.get("name", ""),
-                failed=element.find("failure") is not None or element.find("error") is not None,
-                skipped=None if skip is None else (skip.get("message") or skip.text or ""),
-            )
+    return [
+        Case(
+            name=element.get("name", ""),
+            failure=_said(element.find("failure"), element.find("error")),
+            skipped=_said(element.find("skipped")),
         )
-    return cases
+        for element in ElementTree.parse(path).iter("testcase")
+    ]
+
+
+def _said(*elements: ElementTree.Element | None) -> str | None:
+    """Return the message of the first that is there."""
+    for element in elements:
+        if element is not None:
+            return element.get("message") or element.text or ""
+    return None
