@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import threading
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Callable, NoReturn, Optional
@@ -19,6 +20,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 # The process's name; the kernel keeps 15 characters.
 NAME = "brickwork-apart"
 LATE = "it did not end in time"
+# After which a call is taken to hang, and the next goes on beside it.
+PATIENCE_SECONDS = 0.2
 BUFFER_BYTES = 65536
 
 
@@ -46,7 +49,7 @@ def write_attributes(writes: Sequence[tuple[str, str]], deadline: Deadline) -> N
 
 
 def apart(calls: Sequence[Callable[[], None]], deadline: Deadline) -> list[Optional[str]]:
-    """Call functions all at once in a process of their own, where none can hold up another, nor us.
+    """Call functions in a process of their own, where none can hold up another for long, nor us.
 
     Args:
         calls: what is to be done.
@@ -71,22 +74,21 @@ def apart(calls: Sequence[Callable[[], None]], deadline: Deadline) -> list[Optio
     return [ended.get(number, LATE) or None for number in range(len(calls))]
 
 
-def ask(question: Callable[[], str], deadline: Deadline) -> Optional[str]:
-    """Ask for something that may hold up whoever asks, such as a device or a file of a server that is dead.
+def ask(questions: Sequence[Callable[[], str]], deadline: Deadline) -> list[Optional[str]]:
+    """Ask for what may hold up whoever asks, such as a device or a file of a server that is dead.
 
     Args:
-        question: what is to be called; its answer is on one line.
+        questions: what is to be called; each answer is on one line.
         deadline: until when to wait.
 
     Returns:
-        The answer; None where it did not come in time.
+        The answers; None for each that did not come in time.
     """
 
-    def say() -> None:
+    def say(question: Callable[[], str]) -> None:
         raise _AnswerError(question())
 
-    [said] = apart([say], deadline)
-    return None if said == LATE else said
+    return [None if said == LATE else said for said in apart([partial(say, each) for each in questions], deadline)]
 
 
 class _AnswerError(Exception):
@@ -122,16 +124,28 @@ def _work(calls: Sequence[Callable[[], None]], writing: int) -> NoReturn:
                     os.close(descriptor)
         with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write(NAME)
-        threads = [
-            threading.Thread(target=_report, args=(number, call, writing), daemon=True)
-            for number, call in enumerate(calls)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        left = deque(enumerate(calls))
+        workers = []
+        while left:
+            # One after another is the quickest, as long as none hangs.
+            worker = threading.Thread(target=_work_off, args=(left, writing), daemon=True)
+            worker.start()
+            workers.append(worker)
+            before = len(calls)
+            while 0 < len(left) < before:
+                before = len(left)
+                worker.join(PATIENCE_SECONDS)
+        for worker in workers:
+            worker.join()
     finally:
         os._exit(0)
+
+
+def _work_off(left: deque[tuple[int, Callable[[], None]]], writing: int) -> None:
+    with contextlib.suppress(IndexError):  # nothing is left
+        while True:
+            number, call = left.popleft()
+            _report(number, call, writing)
 
 
 def _report(number: int, call: Callable[[], None], writing: int) -> None:

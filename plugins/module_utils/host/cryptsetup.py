@@ -76,11 +76,16 @@ def settle(volumes: Iterable[tuple[Optional[str], Found]], view: Sysfs, deadline
         view: the host.
         deadline: until when to wait.
     """
+    if not _working(view):
+        return
     of_volumes = {text for name, found in volumes for text in (name, found.node) if text}
-    while not deadline.passed and any(
-        line[0].endswith(PROGRAM) and of_volumes.intersection(line[1:]) for line in processes.command_lines(view)
-    ):
+    while not deadline.passed and any(of_volumes.intersection(line) for line in _working(view)):
         time.sleep(POLL_SECONDS)
+
+
+def _working(view: Sysfs) -> list[list[str]]:
+    """The arguments of each cryptsetup that runs."""
+    return [line[1:] for line in processes.command_lines(view) if line[0].endswith(PROGRAM)]
 
 
 def discard_unfinished(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
@@ -92,9 +97,9 @@ def discard_unfinished(removals: list[Removal], view: Sysfs, deadline: Deadline)
         deadline: for all of it.
     """
     for removal in removals:
-        node = removal.find(view).node
         if removal.formatting is None or not removal.whole:
             continue
+        node = removal.find(view).node
         try:
             if node is None:
                 raise StorageError("unavailable", "it is not attached")

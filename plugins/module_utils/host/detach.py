@@ -25,7 +25,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.identity im
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
-from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusals
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
@@ -58,24 +58,24 @@ def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Recor
     """
     deadline = Deadline(params["timeout"])
     host = socket.gethostname()
-    jobs = _survey(params, view, records, host)
-    removing = [job for job in jobs if job.removal and not job.error]
-    if removing and check_mode:
-        now = view.glance()
-        for job in removing:
-            job.error = refusal(now, job.removal, job.found) if job.removal else None
-    elif removing:
-        require(job.removal.export for job in removing if job.removal)
-        with exclusive(LOCK, "volume_attach", deadline):
-            jobs = _survey(params, view, records, host)  # another call may have changed it
-            removals = [job.removal for job in jobs if job.removal and not job.error]
+    if check_mode:
+        jobs = _survey(params, view, records, host)
+        errors = refusals(view.glance(), [(removal, job.found) for job, removal in _removing(jobs)])
+        for (job, _removal), error in zip(_removing(jobs), errors):
+            job.error = error
+        return _result(jobs, host)
+    # An attach that is under way would otherwise bring what this call has just told to be gone.
+    with exclusive(LOCK, "volume_attach", deadline):
+        jobs = _survey(params, view, records, host)
+        removals = [removal for _job, removal in _removing(jobs)]
+        if removals:
+            require(removal.export for removal in removals)
             release(removals, view, deadline)
-            for job in jobs:
-                if job.removal and not job.error:
-                    job.error = job.removal.error
-                    if not job.error:
-                        records.remove(job.volume["id"])
-    return batch_result("attachments", [_outcome(job, host) for job in jobs])
+        for job, removal in _removing(jobs):
+            job.error = removal.error
+            if not job.error:
+                records.remove(job.volume["id"])
+    return _result(jobs, host)
 
 
 def removal_of(connection: Connection, record: Optional[Record], others: list[Record], force: bool = False) -> Removal:
@@ -143,6 +143,14 @@ def _asked_for(
         except StorageError as error:
             asked.append((name, error))
     return asked
+
+
+def _removing(jobs: list[_Job]) -> list[tuple[_Job, Removal]]:
+    return [(job, job.removal) for job in jobs if job.removal and not job.error]
+
+
+def _result(jobs: list[_Job], host: str) -> dict[str, Any]:
+    return batch_result("attachments", [_outcome(job, host) for job in jobs])
 
 
 def _outcome(job: _Job, host: str) -> Outcome:

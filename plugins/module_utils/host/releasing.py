@@ -20,7 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.removal imp
     POLL_SECONDS,
     Removal,
     opened_device,
-    refusal,
+    refusals,
     remaining,
     wait_until_gone,
 )
@@ -44,8 +44,7 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     engines = by_engine(removals, view, deadline)
     for engine, its in engines:
         engine.settle(its)
-    now = view.glance()
-    cryptsetup.settle([(removal.opened_as, removal.find(now)) for removal in removals], view, deadline)
+    cryptsetup.settle(((removal.opened_as, removal.find(view)) for removal in removals), view, deadline)
     _give_up(remaining(removals), view, deadline)
     _check(remaining(removals), view, deadline)
     cryptsetup.discard_unfinished(remaining(removals), view, deadline)
@@ -81,12 +80,12 @@ def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     What is mounted or stacked on it is not touched; that is refused in the next step.
     """
     now = view.glance()
-    for removal in removals:
+    for removal in [removal for removal in removals if removal.force]:
         found = removal.find(now)
         opened = opened_device(now, removal)
         node = found.node or (f"/dev/{opened}" if opened else None)
         dead = removal.whole and node and not found.running_paths
-        if not (dead and removal.force and may_pass(users(now, found, opened))):
+        if not (dead and may_pass(users(now, found, opened))):
             continue
         gave_up = ""
         if found.multipath_map:
@@ -103,8 +102,9 @@ def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     waiting = removals
     while waiting:
         now = view.glance()
-        for removal in waiting:
-            removal.error = refusal(now, removal, removal.find(now))
+        found = [(removal, removal.find(now)) for removal in waiting]
+        for removal, error in zip(waiting, refusals(now, found)):
+            removal.error = error
         waiting = [
             removal
             for removal in waiting

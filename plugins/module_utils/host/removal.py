@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
@@ -15,7 +15,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
-from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users
+from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users_of_each
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 POLL_SECONDS = 0.1
@@ -83,14 +83,30 @@ class Removal:
 
 
 def refusal(view: Sysfs, removal: Removal, found: Found) -> Optional[StorageError]:
-    """Why a volume must not be taken away now; None where it may.
+    """Why a volume must not be taken away now; see I(refusals)."""
+    [error] = refusals(view, [(removal, found)])
+    return error
+
+
+def refusals(view: Sysfs, removals: Sequence[tuple[Removal, Found]]) -> list[Optional[StorageError]]:
+    """Why volumes must not be taken away now.
+
+    Args:
+        view: the host.
+        removals: each with what there is of it.
 
     Returns:
-        C(failed_precondition) while it is in use, whatever C(force) says; C(unavailable) where all its paths are dead and
-        nobody said C(force).
+        For each C(failed_precondition) while it is in use, whatever C(force) says; C(unavailable) where all its paths are dead
+        and nobody said C(force); None where it may be taken away.
     """
     # A path more or less does not disturb who uses the volume by the others.
-    using = users(view, found, opened_device(view, removal)) if removal.whole else []
+    whole = [(removal, found) for removal, found in removals if removal.whole]
+    using = users_of_each(view, [(found, opened_device(view, removal)) for removal, found in whole])
+    of_removal = {id(removal): users for (removal, _found), users in zip(whole, using)}
+    return [_refusal(removal, found, of_removal.get(id(removal), [])) for removal, found in removals]
+
+
+def _refusal(removal: Removal, found: Found, using: list[str]) -> Optional[StorageError]:
     if using:
         return StorageError(
             "failed_precondition",

@@ -64,7 +64,7 @@ def state_of(view: Sysfs, path: str) -> FileState:
     directory = os.path.dirname(path)
     if time.monotonic() < _silent_until.get(directory, 0.0):
         return NO_ANSWER
-    answer = apart.ask(lambda: _look(view.root / path.lstrip("/")), Deadline(ANSWER_SECONDS))
+    [answer] = apart.ask([lambda: _look(view.root / path.lstrip("/"))], Deadline(ANSWER_SECONDS))
     if answer is None:
         _silent_until[directory] = time.monotonic() + SILENT_SECONDS
         return NO_ANSWER

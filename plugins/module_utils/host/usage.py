@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Sequence
+from functools import partial
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
@@ -21,24 +23,46 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync", apart.NAME}
 
 ANSWER_SECONDS = 3.0
+HELD, NOT_HELD = "held", "not held"
 
 
 def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
-    """What uses a volume on this host.
+    """What uses a volume on this host; see I(users_of_each)."""
+    [using] = users_of_each(view, [(found, opened)])
+    return using
+
+
+def users_of_each(view: Sysfs, volumes: Sequence[tuple[Found, Optional[str]]]) -> list[list[str]]:
+    """What uses volumes on this host.
 
     Args:
         view: the host.
-        found: the volume.
-        opened: the device over it that this collection has opened, by its kernel name: that is no use in itself, but what uses
-            it uses the volume.
+        volumes: each with the device over it that this collection has opened, by its kernel name: that is no use in itself, but
+            what uses it uses the volume.
 
     Returns:
-        Mount points, volume groups and the like, processes with their PID, in words; empty when nobody uses it.
+        For each its mount points, volume groups and the like, processes with their PID, in words; empty when nobody uses it.
     """
+    seen = [_seen_users(view, found, opened) for found, opened in volumes]
+    # Only the kernel knows of those that no file tells of.
+    doubtful = [
+        (using, device)
+        for (found, opened), using in zip(volumes, seen)
+        for device in [None if found.file else opened or found.device]
+        if device and not using and found.running_paths
+    ]
+    # An open waits for whoever is closing the device, and so for what is written to a dead one. The flush will tell.
+    questions = [partial(_open_alone, view.device_path(device)) for _using, device in doubtful]
+    for (using, device), answer in zip(doubtful, apart.ask(questions, Deadline(ANSWER_SECONDS))):
+        if answer == HELD:
+            using.append(f"something in the kernel that holds /dev/{device}")
+    return seen
+
+
+def _seen_users(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
     if found.file:
         return shares.users(view, found.file)
-    device = opened or found.device
-    if device is None:
+    if not (opened or found.device):
         return []
     names, stacked = _parts(view, found, opened)
     numbers = {view.number(name) for name in names} - {""}
@@ -46,14 +70,11 @@ def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
     using = [f"mount point {point}" for point in mounts.points(view, numbers | stacked_numbers)]
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
     using += sorted({_stacked_user(view, name) for name in stacked})
-    using += [
+    return using + [
         f"process {pid} ({names[0]})"
         for pid, names in processes.openers(view, numbers)
         if not WATCHERS.intersection(names)
     ]
-    if not using and found.running_paths and _held(view.device_path(device)):
-        using.append(f"something in the kernel that holds /dev/{device}")
-    return using
 
 
 def may_pass(using: list[str]) -> bool:
@@ -94,14 +115,9 @@ def _stacked_user(view: Sysfs, name: str) -> str:
     return f"device {dm_name or name}"
 
 
-def _held(device: str) -> bool:
-    # An open waits for whoever is closing the device, and so for what is written to a dead one. The flush will tell.
-    return apart.ask(lambda: _open_alone(device), Deadline(ANSWER_SECONDS)) == "held"
-
-
 def _open_alone(device: str) -> str:
     try:
         os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:
-        return "held" if error.errno == errno.EBUSY else "not held"
-    return "not held"
+        return HELD if error.errno == errno.EBUSY else NOT_HELD
+    return NOT_HELD
