@@ -102,8 +102,9 @@ def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     waiting = removals
     while waiting:
         now = view.glance()
-        found = [(removal, removal.find(now)) for removal in waiting]
-        for removal, error in zip(waiting, refusals(now, found)):
+        for removal in waiting:
+            removal.found = removal.find(now)
+        for removal, error in zip(waiting, refusals(now, [(removal, removal.found) for removal in waiting])):
             removal.error = error
         waiting = [
             removal
@@ -120,7 +121,7 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     flushing = []
     now = view.glance()
     for removal in removals:
-        found, opened = removal.find(now), cryptsetup.standing(now, removal)
+        found, opened = removal.found, cryptsetup.standing(now, removal)
         nodes = [opened.path] if opened else found.nodes_to_flush
         if not removal.whole or not nodes:
             continue

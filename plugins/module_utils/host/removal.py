@@ -38,6 +38,7 @@ class Removal:
         opened_as: the device-mapper name under which this collection opens it.
         formatting: the UUID of the LUKS header that a format has begun and not finished.
         volume_id: its id; empty where nothing is kept by it.
+        found: what there was of it when it was last seen that it may go.
         stays_visible: whether its device is there for as long as others need what brought it; its engine says so.
         error: why it did not leave.
         warnings: what a person must know.
@@ -55,6 +56,7 @@ class Removal:
     opened_as: Optional[str] = None
     formatting: Optional[str] = None
     volume_id: str = ""
+    found: Found = field(default_factory=Found)
     stays_visible: bool = False
     error: Optional[StorageError] = None
     warnings: list[str] = field(default_factory=list)

@@ -21,9 +21,9 @@ RETRY_SECONDS = 1.0
 
 def remove_maps(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     """Flush and remove the maps of volumes that leave wholly."""
-    now = view.glance()
-    found = [(removal, removal.find(now).own_map) for removal in removals if removal.whole]
-    leaving = [(removal, over) for removal, over in found if over]
+    leaving = [
+        (removal, over) for removal in removals if removal.whole for over in [removal.found.own_map] if over is not None
+    ]
     multipathd.remove_maps([over.alias for _removal, over in leaving], deadline)
     for removal, over in leaving:
         complaint = "multipathd did not remove it"
@@ -48,6 +48,7 @@ def remove_disks(removals: list[Removal], view: Sysfs, deadline: Deadline) -> No
     writes = []
     now = view.glance()
     for removal in removals:
+        # Found anew: another disk may have taken the name of one that has gone since.
         for path in removal.find(now).paths:
             if removal.leaves(path.portal):
                 writes.append((view.attribute_path(f"block/{path.device}/device/delete"), "1"))
