@@ -101,10 +101,10 @@ def play(playbook: str) -> None:
 @pytest.fixture(scope="module")
 def exported(lab: Lab) -> Iterator[FibreChannel]:
     """The ports and the exports, for all tests; taken away at the end."""
-    play("cleanup.yml")
+    play("destroy.yml")
     play("prepare.yml")
     yield FibreChannel(lab)
-    play("cleanup.yml")
+    play("destroy.yml")
 
 
 @pytest.fixture

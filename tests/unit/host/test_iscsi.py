@@ -14,7 +14,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport, validate
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import validate as validate_by
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
     CAPTURE_TARGET,
@@ -142,8 +142,8 @@ def test_the_secret_is_in_no_representation() -> None:
 
 
 def test_iser_is_iscsi_by_another_transport() -> None:
-    by_tcp = PROTOCOLS["iscsi"](connection_data(), "data", True)
-    assert PROTOCOLS["iser"](connection_data(), "data", True) == replace(cast(IscsiExport, by_tcp), transport="iser")
+    by_tcp = validate_by("iscsi", connection_data(), "data", True)
+    assert validate_by("iser", connection_data(), "data", True) == replace(cast(IscsiExport, by_tcp), transport="iser")
 
 
 def test_without_chap() -> None:

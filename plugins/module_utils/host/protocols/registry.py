@@ -8,78 +8,58 @@ Each is imported where a connection asks for it: a repeat that finds nothing to 
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
-
-Validator = Callable[[dict[str, Any], str, bool], Export]
 
 # Those that os-brick mounts, and all that pass through it.
 FILE_SYSTEMS = ("glusterfs", "quobyte", "vzstorage")
 OTHERS = (*FILE_SYSTEMS, "gpfs", "huaweisdshypervisor", "lightos", "scaleio", "storpool", "vmdk")
 
-
-def _fibre_channel(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import fibre_channel
-
-    return fibre_channel.validate(data, where, secret_needed)
+# As connection_info's driver_volume_type names them.
+PROTOCOLS = ("fibre_channel", "iscsi", "iser", "local", "nfs", "nvme", "nvmeof", "rbd", *OTHERS)
 
 
-def _iscsi(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
+def validate(protocol: str, data: dict[str, Any], where: str, secret_needed: bool) -> Export:
+    """Check the data of a connection, and make an export of it.
 
-    return iscsi.validate(data, where, secret_needed)
+    Args:
+        protocol: one of PROTOCOLS.
+        data: as a target driver gave it.
+        where: the field's name in messages.
+        secret_needed: whether the secrets must be there.
 
+    Raises:
+        StorageError: C(invalid_argument), naming the field and what was expected.
+    """
+    if protocol == "fibre_channel":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import fibre_channel
 
-def _iser(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
+        return fibre_channel.validate(data, where, secret_needed)
+    if protocol == "iscsi":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
 
-    return iscsi.validate_iser(data, where, secret_needed)
+        return iscsi.validate(data, where, secret_needed)
+    if protocol == "iser":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
 
+        return iscsi.validate_iser(data, where, secret_needed)
+    if protocol == "local":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import local
 
-def _local(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import local
+        return local.validate(data, where, secret_needed)
+    if protocol == "nfs":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import nfs
 
-    return local.validate(data, where, secret_needed)
+        return nfs.validate(data, where, secret_needed)
+    if protocol in ("nvme", "nvmeof"):
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import nvmeof
 
+        return nvmeof.validate(data, where, secret_needed)
+    if protocol == "rbd":
+        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import rbd
 
-def _nfs(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import nfs
+        return rbd.validate(data, where, secret_needed)
+    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import other
 
-    return nfs.validate(data, where, secret_needed)
-
-
-def _nvme(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import nvmeof
-
-    return nvmeof.validate(data, where, secret_needed)
-
-
-def _rbd(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-    from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import rbd
-
-    return rbd.validate(data, where, secret_needed)
-
-
-def _other(protocol: str) -> Validator:
-    def validate(data: dict[str, Any], where: str, secret_needed: bool) -> Export:
-        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import other
-
-        return other.validate(protocol, data, where)
-
-    return validate
-
-
-# By connection_info's driver_volume_type: what checks the data (the data, the field's name in messages, whether the secrets are
-# needed) and makes an export of it.
-PROTOCOLS: dict[str, Validator] = {
-    "fibre_channel": _fibre_channel,
-    "iscsi": _iscsi,
-    "iser": _iser,
-    "local": _local,
-    "nfs": _nfs,
-    "nvme": _nvme,
-    "nvmeof": _nvme,
-    "rbd": _rbd,
-    **{name: _other(name) for name in OTHERS},
-}
+    return other.validate(protocol, data, where)
