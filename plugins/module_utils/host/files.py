@@ -23,6 +23,14 @@ def text(path: AnyPath) -> str:
         return ""
 
 
+def link(path: AnyPath) -> str:
+    """What a symbolic link says; empty where it is gone or none."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
 def names_in(directory: AnyPath) -> list[str]:
     """The names of what is in a directory, in order; none where it is gone."""
     try:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, plain, text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, link, plain, text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.processes import directories
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 
@@ -91,11 +90,8 @@ def _everywhere(view: Sysfs) -> list[Mount]:
     found: dict[Mount, None] = {}
     seen: set[str] = set()
     for process in directories(view):
-        try:
-            namespace = os.readlink(f"{process}/ns/mnt")
-        except OSError:
-            continue
-        if namespace not in seen:
+        namespace = link(f"{process}/ns/mnt")
+        if namespace and namespace not in seen:
             seen.add(namespace)
             found.update(dict.fromkeys(_parse(text(f"{process}/mountinfo"))))
     return sorted(found, key=lambda mount: mount.point)

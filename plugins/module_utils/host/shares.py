@@ -18,7 +18,7 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
 from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, processes
-from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries, link, text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.mounts import Mount
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -111,13 +111,13 @@ def _opened(view: Sysfs, own: Mount) -> Iterator[tuple[int, str, str]]:
         numbers = {mount.number for mount in mounts.seen_by(view, process.name) if mount.device == own.device}
         if not numbers:
             continue
-        held = [_link(process / place) for place in ("cwd", "root")]
+        held = [link(process / place) for place in ("cwd", "root")]
         paths = {path for path in held if path == own.point or path.startswith(f"{own.point}/")}
         for descriptor in entries(process / "fd"):
             info = text(process / "fdinfo" / descriptor.name)
             number = re.search(r"^mnt_id:\s*(\d+)", info, re.MULTILINE)
             if number and number.group(1) in numbers:
-                paths.add(_link(descriptor))
+                paths.add(link(descriptor))
         # C(address permissions offset device inode path): device in hexadecimal
         major, minor = (int(part) for part in own.device.split(":"))
         mapped = rf"^\S+ \S+ \S+ {major:02x}:{minor:02x} \d+ +(.*)$"
@@ -132,10 +132,3 @@ def _of_file(path: str, name: str) -> bool:
 
 def _pid(process: Path) -> int:
     return int(process.name)
-
-
-def _link(path: Path) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.device_mapper import multipath_status
-from ansible_collections.brickwork.storage.plugins.module_utils.host.files import names_in, plain, text
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import link, names_in, plain, text
 
 SECTOR_BYTES = 512
 MPATH_UUID_PREFIX = "mpath-"
@@ -330,7 +330,7 @@ def _sessions(view: Sysfs) -> list[Session]:
     for name in names_in(directory):
         entry = f"{directory}/{name}"
         portal = _portal(f"{entry}/device")
-        scsi_host = re.search(r"/host(\d+)/", os.path.realpath(f"{entry}/device") + "/")
+        scsi_host = re.search(r"/host(\d+)/", link(entry))
         if portal is None or scsi_host is None:
             continue  # a session that is being made or is on its way out
         number = int(name[len("session") :])
