@@ -15,24 +15,18 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running, run
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 # Compiled into iscsiadm, and not the same on every distribution.
 DATABASES = ("/var/lib/iscsi/nodes", "/etc/iscsi/nodes")
 DEFAULTS = Path("/etc/iscsi/iscsid.conf")
 LOGIN_REFUSED = 24  # ISCSI_ERR_LOGIN_AUTH_FAILED
-# The directory that is shown and the database are its arguments; nobody else sees what is mounted.
-LOG_OUT_OF_SHOWN = 'mount --bind "$1" "$2" && exec iscsiadm --mode node --logout'
 LOGIN_ATTEMPTS = "node.session.initial_login_retry_max"
 
 
@@ -61,12 +55,19 @@ def write_node(nodes: Path, portal: Portal, export: IscsiExport) -> None:
         portal: what the record is for.
         export: its transport, name and secret for CHAP.
     """
+    host, port = portal.host_and_port
     settings = _defaults()
-    settings.update(_identity(portal, export.transport))
     settings.update(
         {
+            "node.name": portal.target,
+            "node.tpgt": "-1",
             "node.startup": "manual",
             "node.leading_login": "No",
+            # open-iscsi brings an interface of each of these names.
+            "iface.iscsi_ifacename": "default" if export.transport == "tcp" else export.transport,
+            "iface.transport_name": export.transport,
+            "node.conn[0].address": host,
+            "node.conn[0].port": str(port),
             "node.conn[0].startup": "manual",
             # Only the LUNs that were asked for: a target may have others.
             "node.session.scan": "manual",
@@ -84,12 +85,14 @@ def write_node(nodes: Path, portal: Portal, export: IscsiExport) -> None:
         )
     else:
         settings["node.session.auth.authmethod"] = "None"
+    lines = ["# BEGIN RECORD 2.1", *(f"{key} = {value}" for key, value in settings.items()), "# END RECORD", ""]
     directory = nodes / portal.target
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = _record(nodes, portal)
     remove_node(nodes, portal, keep=record)
     temporary = directory / ".new"
-    _write(temporary, settings)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines))
     if record.is_dir():
         shutil.rmtree(record)
     os.replace(temporary, record)
@@ -133,6 +136,11 @@ def remove_node(nodes: Path, portal: Portal, keep: Optional[Path] = None) -> boo
     return found
 
 
+def has_node(nodes: Path, portal: Portal) -> bool:
+    """Whether there is a node record for a portal."""
+    return bool(_record_files(nodes, portal))
+
+
 def login_failures(stderr: str) -> dict[str, tuple[int, str]]:
     """Why iscsiadm could not log in: its error number and words, by the portal's address."""
     failure = re.compile(r"portal: ([^,\]]+),(\d+)\]\.?\s*iscsiadm: initiator reported error \((\d+) - ([^)]*)\)")
@@ -148,49 +156,14 @@ def login(target: str) -> Running:
     return Running(["iscsiadm", "--mode", "node", "--targetname", target, "--login"])
 
 
-def logout(session: Session) -> Running:
+def logout(session_number: int) -> Running:
     """Start the end of one session."""
-    return Running(["iscsiadm", "--mode", "session", "--sid", str(session.number), "--logout"])
+    return Running(["iscsiadm", "--mode", "session", "--sid", str(session_number), "--logout"])
 
 
-def log_out_of_all(nodes: Path, sessions: Sequence[Session], deadline: Deadline) -> None:
-    """End sessions with one iscsiadm, which takes a quarter of the time that one for each takes.
-
-    iscsiadm can be told one session, or all that the node records of a target or portal stand for, whosever they are. So
-    it is shown, in place of the database, records of these sessions alone. Whoever asks looks which sessions are left: a
-    session of another interface than the default is not known by such a record.
-
-    Args:
-        nodes: the database.
-        sessions: that are to end.
-        deadline: until when to wait.
-    """
-    with tempfile.TemporaryDirectory() as shown:
-        for session in sessions:
-            portal = Portal(session.portal, session.target)
-            (Path(shown) / portal.target).mkdir(exist_ok=True)
-            _write(_record(Path(shown), portal), _identity(portal, "tcp"))
-        run(["unshare", "--mount", "sh", "-c", LOG_OUT_OF_SHOWN, "sh", shown, str(nodes)], deadline)
-
-
-def _identity(portal: Portal, transport: str) -> dict[str, str]:
-    """By what a node record and a session know each other."""
-    host, port = portal.host_and_port
-    return {
-        "node.name": portal.target,
-        "node.tpgt": "-1",
-        # open-iscsi brings an interface of each of these names.
-        "iface.iscsi_ifacename": "default" if transport == "tcp" else transport,
-        "iface.transport_name": transport,
-        "node.conn[0].address": host,
-        "node.conn[0].port": str(port),
-    }
-
-
-def _write(path: Path, settings: Mapping[str, str]) -> None:
-    lines = ["# BEGIN RECORD 2.1", *(f"{key} = {value}" for key, value in settings.items()), "# END RECORD", ""]
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines))
+def logout_target(target: str) -> Running:
+    """Start the end of every session to a target."""
+    return Running(["iscsiadm", "--mode", "node", "--targetname", target, "--logout"])
 
 
 def _record(nodes: Path, portal: Portal) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_TARGET,
     HOST,
@@ -158,7 +155,9 @@ def test_every_form_of_record_is_replaced(nodes: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["10.77.1.10,3260", "10.77.1.10,3260/default", "10.77.1.10,3260,1/default"])
 def test_every_form_of_record_is_removed(nodes: Path, name: str) -> None:
     put(nodes, name)
+    assert open_iscsi.has_node(nodes, portal(PORTAL_A))
     assert open_iscsi.remove_node(nodes, portal(PORTAL_A))
+    assert not open_iscsi.has_node(nodes, portal(PORTAL_A))
     assert list(nodes.iterdir()) == []
     assert not open_iscsi.remove_node(nodes, portal(PORTAL_A))
 
@@ -220,27 +219,3 @@ def test_open_iscsi_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="install open-iscsi") as caught:
         open_iscsi.database()
     assert caught.value.code == "failed_precondition"
-
-
-def test_logout_is_shown_the_sessions_that_end_and_no_secret(nodes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_iscsi.write_node(nodes, portal(PORTAL_A), WITH_CHAP)
-    shown: dict[str, str] = {}
-
-    def look(argv: Sequence[str], _deadline: Deadline) -> None:
-        directory = Path(argv[-2])
-        shown.update(
-            {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
-        )
-        assert argv[-1] == str(nodes)
-        assert directory.stat().st_mode & 0o077 == 0
-
-    monkeypatch.setattr(open_iscsi, "run", look)
-    sessions = [
-        Session(3, "iqn.a", "10.77.1.10:3260", "LOGGED_IN"),
-        Session(4, "iqn.a", "10.77.2.10:3260", "LOGGED_IN"),
-        Session(7, "iqn.b", "[2001:db8::1]:3260", "FAILED"),
-    ]
-    open_iscsi.log_out_of_all(nodes, sessions, Deadline(5))
-    assert sorted(shown) == ["iqn.a/10.77.1.10,3260", "iqn.a/10.77.2.10,3260", "iqn.b/2001:db8::1,3260"]
-    assert "node.conn[0].address = 2001:db8::1\n" in shown["iqn.b/2001:db8::1,3260"]
-    assert not any("node.session.auth" in record for record in shown.values())

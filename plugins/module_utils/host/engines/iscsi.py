@@ -134,10 +134,20 @@ class Iscsi(Engine):
             # Another volume of a shared target may still come by it.
             if removal.ends(session) and not self._view.disks(session)
         }
-        if len(leaving) > 1:
-            open_iscsi.log_out_of_all(self._nodes, list(leaving.values()), self._deadline)
+        running = []
+        for target in sorted({session.target for session in leaving.values()}):
+            of_target = [session for session in sessions if session.target == target]
+            alone = all(session.number in leaving for session in of_target)
+            portals = [portal for removal in removals for portal in removal.portals if portal.target == target]
+            if alone and all(open_iscsi.has_node(self._nodes, portal) for portal in portals):
+                running.append(open_iscsi.logout_target(target))
+            else:
+                running += [open_iscsi.logout(session.number) for session in of_target if session.number in leaving]
+        for process in running:
+            process.wait(self._deadline)
+        # Several iscsiadm at once get into each other's way: one may overlook its session, and say nothing.
         left = [session for session in self._view.sessions() if session.number in leaving]
-        for process in [open_iscsi.logout(session) for session in left]:
+        for process in [open_iscsi.logout(session.number) for session in left]:
             process.wait(self._deadline)
 
         def still_there(removal: Removal, now: Sysfs) -> Optional[str]:
