@@ -189,24 +189,35 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
     staying = [record for record in records.all() if record.volume["id"] not in leaving] if failed else []
     for job, attempt in failed:
         removal = removal_of(attempt.wanted.connection, attempt.record, staying)
-        if job.found.node or attempt.export.record_decides:
-            removal = replace(removal, portals=tuple(attempt.tried))
-        elif attempt.found.wwid:
-            # This attempt brought it, also where it turned out to be another volume.
-            removal = replace(removal, wwn=attempt.found.wwid)
-        # Nothing was written to a device that was never handed out.
-        removals.append(replace(removal, force=True, attach_info=removal.attach_info or attempt.attach_info))
+        removal.attach_info = removal.attach_info or attempt.attach_info
+        if attempt.error and attempt.error.code != "data_loss" and attempt.record.attached:
+            # Somebody may use it by now through what has come: that belongs to the attachment that was there.
+            removal = replace(removal, portals=())
+        elif job.found.node or attempt.export.record_decides or _is_of_others(attempt, staying):
+            removal = replace(removal, portals=tuple(attempt.tried), partly=True)
+        else:
+            # This attempt brought it, also where it turned out to be another volume; nobody has written to it.
+            removal = replace(removal, wwn=attempt.found.wwid or removal.wwn, force=True)
+        removals.append(removal)
     release([removal for removal in removals if removal.portals], view, Deadline(CLEAN_UP_SECONDS))
     for (job, attempt), removal in zip(failed, removals):
         job.error = attempt.error
+        job.warnings += removal.warnings
         if removal.error:
             job.warnings.append(
                 f"{job.name}: not all could be taken away ({removal.error.message}); it is recorded, detach it by its name."
             )
+        elif attempt.record.attached and not removal.portals:
+            continue  # recorded as it is by now, with what has come
         elif job.record:
             records.write(replace(job.record, formatting=removal.formatting))
         else:
             records.remove(attempt.wanted.connection.volume.id)
+
+
+def _is_of_others(attempt: Attempt, staying: list[Record]) -> bool:
+    """Whether what came by an attempt's portals has joined a device that was there before it, of another volume."""
+    return bool(attempt.found.others or attempt.found.wwids & {record.wwn for record in staying})
 
 
 def _outcome(job: _Job, host: str, view: Sysfs) -> Outcome:
