@@ -19,6 +19,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import conn
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import AttachPlan, Wanted
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -412,6 +413,53 @@ def test_deadline_passes(
     assert ended.error
     assert said in ended.error.message
     assert 30 <= clock.now - started < 31
+
+
+def test_what_is_usable_at_the_deadline_has_come(
+    capture: Capture, clock: Clock, iscsiadm: Iscsiadm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The second session is there and never brings its disk.
+    tree = capture("path_down")
+    monkeypatch.setattr(connecting, "write_attributes", lambda writes, deadline: None)
+    ended = begun_with(wanted(), ())
+    connect([ended], tree.view, Deadline(attempts.STRAGGLER_SECONDS / 2))
+    assert (ended.error, ended.is_usable) == (None, True)
+    assert ended.link
+
+
+def test_link_that_is_missing_is_not_blamed_on_multipathd(capture: Capture) -> None:
+    tree = capture("multipath")
+    without_link(tree)
+    begun = attempt()
+    look(begun, tree)
+    assert not begun.is_usable
+    assert "udev made no link" in begun.late().message
+
+
+def test_what_was_usable_and_is_no_more_has_not_come(capture: Capture) -> None:
+    tree = capture("path_down")
+    begun = attempt()
+    look(begun, tree)
+    assert begun.is_usable
+    without_link(tree)
+    look(begun, tree)
+    assert not begun.is_usable
+
+
+def test_scan_that_hangs_does_not_take_the_whole_time(
+    capture: Capture, clock: Clock, iscsiadm: Iscsiadm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def write(writes: list[tuple[str, str]], deadline: Deadline) -> None:
+        given.append(deadline.seconds)
+        clock.sleep(deadline.remaining())
+
+    for acting in (connecting, iscsi):
+        monkeypatch.setattr(acting, "write_attributes", write)
+    connect([begun_with(lun_7(), ())], capture("multipath").view, Deadline(30))
+    assert len(given) > 3
+    assert max(given) <= WRITE_SECONDS
 
 
 def test_no_link_at_the_deadline(

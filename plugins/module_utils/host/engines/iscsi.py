@@ -14,7 +14,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.apart import wri
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
 from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
-from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS, Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.probing import PROBE_SECONDS, unreachable
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
@@ -61,7 +61,8 @@ class Iscsi(Engine):
     def go_on(self, attempts: list[Attempt]) -> None:
         self._collect()
         self._log_in()
-        write_attributes([write for attempt in attempts for write in self.scans(attempt)], self._deadline)
+        writes = [write for attempt in attempts for write in self.scans(attempt)]
+        write_attributes(writes, self._deadline.within(WRITE_SECONDS))
 
     def end(self, attempts: list[Attempt]) -> None:
         for attempt in attempts:
