@@ -22,6 +22,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
     describe_planned,
     missing_portals,
     plan_attach,
+    portals_at_boot,
     record_of,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records
@@ -154,12 +155,14 @@ def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline)
 
     attempts = []
     others = records.all()
+    attaching = {job.wanted.connection.volume.id for job in jobs if job.wanted}
+    at_boot = portals_at_boot(other for other in others if other.volume["id"] not in attaching)
     for job in jobs:
         if job.wanted and job.plan:
             record = record_of(job.wanted, job.record, job.found, others)
             # Before anything else: whoever comes after a kill must know what was begun.
             records.write(record)
-            attempts.append((job, Attempt(job.wanted, job.plan, record, found=job.found, link=job.link)))
+            attempts.append((job, Attempt(job.wanted, job.plan, record, at_boot, found=job.found, link=job.link)))
     connect([attempt for _job, attempt in attempts if attempt.plan.needed], view, deadline)
     cryptsetup.open_volumes([attempt for _job, attempt in attempts], view, records, deadline)
     for job, attempt in attempts:

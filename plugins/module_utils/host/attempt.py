@@ -36,6 +36,7 @@ class Attempt:
         wanted: as asked for.
         plan: what it lacks.
         record: of it; its WWN counts where the connection tells none.
+        at_boot: address and target of the portals that other attachments need when the host boots.
         tried: the portals that this attempt has logged in to, or tried to.
         failures: why a portal brings no path, by address.
         refused: whether a target refused the login.
@@ -48,6 +49,7 @@ class Attempt:
     wanted: Wanted
     plan: AttachPlan
     record: Record
+    at_boot: frozenset[tuple[str, str]] = frozenset()
     tried: list[Portal] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     refused: bool = False

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
@@ -229,6 +230,17 @@ def _portals_to_try(wanted: Wanted, found: Found) -> tuple[Portal, ...]:
     if not wanted.multipath and any(session.works for session in found.sessions):
         return ()
     return missing
+
+
+def portals_at_boot(records: Iterable[Record]) -> frozenset[tuple[str, str]]:
+    """Address and target of the portals by which attachments come back when the host boots."""
+    return frozenset(
+        (portal.address, portal.target)
+        for record in records
+        if record.attached and record.persistent
+        for portal in recorded(record.connection).export.portals
+        if portal.address not in record.kept_portals
+    )
 
 
 def record_of(wanted: Wanted, record: Optional[Record], found: Found, others: list[Record]) -> Record:

@@ -25,11 +25,14 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.e
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
+    CAPTURE_TARGET,
     CAPTURE_WWN,
     EXCHANGED_WWN,
     PORTAL_A,
     PORTAL_B,
     connection_data,
+    export,
+    portal,
     record,
     volume,
     wanted,
@@ -371,6 +374,36 @@ def test_refused_secret(capture: Capture, iscsiadm: Iscsiadm) -> None:
     assert code_of(ended) == "permission_denied"
     assert ended.error
     assert "CHAP secret" in ended.error.message
+
+
+AT_BOOT = frozenset({(PORTAL_A, CAPTURE_TARGET)})
+
+
+def startup_of(nodes: Path, name: str) -> str:
+    lines = (nodes / CAPTURE_TARGET / name).read_text(encoding="utf-8").splitlines()
+    return next(line.partition(" = ")[2] for line in lines if line.startswith("node.startup"))
+
+
+def test_portal_that_another_attachment_needs_at_boot_stays_automatic(capture: Capture, iscsiadm: Iscsiadm) -> None:
+    for address in (PORTAL_A, PORTAL_B):
+        open_iscsi.write_node(iscsiadm.nodes, portal(address), export())
+    engine, begun = iscsi.Iscsi(capture("multipath").view, Deadline(10)), begun_with(wanted())
+    begun.at_boot = AT_BOOT
+    engine.end([begun])
+    assert startup_of(iscsiadm.nodes, "10.77.1.10,3260") == "automatic"
+    assert startup_of(iscsiadm.nodes, "10.77.2.10,3260") == "manual"
+
+
+@pytest.mark.parametrize(("persistent", "expected"), [(False, "manual"), (True, "automatic")])
+def test_login_that_fails_leaves_what_comes_at_boot(
+    capture: Capture, iscsiadm: Iscsiadm, persistent: bool, expected: str
+) -> None:
+    begun = begun_with(wanted())
+    begun.at_boot, begun.record.persistent = AT_BOOT, persistent
+    connect([begun], capture("empty").view, Deadline(10))
+    assert code_of(begun) == "unavailable"
+    assert startup_of(iscsiadm.nodes, "10.77.1.10,3260") == "automatic"
+    assert startup_of(iscsiadm.nodes, "10.77.2.10,3260") == expected
 
 
 def test_one_volume_fails_and_the_other_comes(capture: Capture, iscsiadm: Iscsiadm) -> None:
