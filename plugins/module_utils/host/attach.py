@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, encryption, processes
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch, recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
@@ -25,6 +25,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
     portals_at_boot,
     record_of,
 )
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
@@ -58,7 +59,7 @@ class _Job:
 
     @property
     def needed(self) -> bool:
-        return self.plan is not None and (self.plan.needed or bool(self.lacks))
+        return self.error is None and self.plan is not None and (self.plan.needed or bool(self.lacks))
 
     @property
     def opened_as(self) -> Optional[str]:
@@ -116,13 +117,13 @@ def _asked_for(name: str, connection: Connection, params: dict[str, Any]) -> _Jo
 def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Records) -> None:
     """Find each volume on the host, and plan what it lacks."""
     now = view.glance()
-    recorded = {record.volume["id"]: record for record in records.all()}
+    known = {record.volume["id"]: record for record in records.all()}
     multipathd_runs: Optional[bool] = None
     for job in jobs:
         if job.wanted is None:
             continue
         volume = job.wanted.connection.volume
-        job.record = recorded.get(volume.id)
+        job.record = known.get(volume.id)
         wwn = volume.wwn or (job.record.wwn if job.record else None)
         export = job.wanted.export.knowing(job.record.attach_info if job.record else {})
         job.found = export.find(now, wwn) if job.record or not export.record_decides else Found()
@@ -139,6 +140,8 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
                     "multipathd does not run on this host. Start it, or do not ask for enforce_multipath.",
                     field="enforce_multipath",
                 )
+            if job.record and job.record.attached:
+                _check_leaves_nothing(export, job.record, job.found, now, wwn)
             map_possible = job.takes_map and multipathd_runs is not False
             job.plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
             job.lacks = encryption.lacks(job.wanted.encryption, volume.id, job.record, job.found, view)
@@ -146,6 +149,26 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
             job.joins_paths = job.plan.multipath_map or by_kernel
         except StorageError as error:
             job.error = error
+
+
+def _check_leaves_nothing(export: Export, record: Record, found: Found, view: Sysfs, wwn: Optional[str]) -> None:
+    """Refuse a connection by which devices of the attachment would be found no more: they would stay, and nobody would know.
+
+    Raises:
+        StorageError: C(already_exists), naming the portals that only the record knows.
+    """
+    before = recorded(record.connection).export.knowing(record.attach_info)
+    if set(before.portals) == set(export.portals):
+        return
+    there, seen = before.find(view, wwn), {path.device for path in found.paths}
+    left = [path.portal for path in there.paths if path.device not in seen or there.file != found.file]
+    if left:
+        raise StorageError(
+            "already_exists",
+            f"It is attached by portals that this connection does not name ({', '.join(left)}). Detach it first, by its name.",
+            field="connection_info",
+            portals=left,
+        )
 
 
 def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline) -> None:
