@@ -253,7 +253,8 @@ def record_of(wanted: Wanted, record: Optional[Record], found: Found, others: li
     if record and record.attached and found.node:
         return replace(record, connection=connection)
     if record:
-        kept = record.kept_portals
+        # One that has ended since, by a reboot, was somebody else's; what comes by that portal now is ours.
+        kept = sorted(set(record.kept_portals) & {session.portal for session in found.sessions})
     else:
         ours = {
             (portal.address, portal.target)

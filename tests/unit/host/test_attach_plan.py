@@ -308,6 +308,8 @@ def test_first_record_keeps_sessions_of_others_and_no_secret(capture: Capture) -
         ("path_down", record(kept_portals=[PORTAL_B]), True, [PORTAL_B]),
         # Gone since, by a reboot: an attach from the beginning
         ("empty", record(), False, []),
+        ("empty", record(kept_portals=[PORTAL_A]), False, []),
+        ("single_path", record(attached=False, kept_portals=[PORTAL_A, PORTAL_B]), False, [PORTAL_A]),
     ],
 )
 def test_record_of_a_repeat(capture: Capture, tree: str, recorded: Record, attached: bool, kept: list[str]) -> None:
