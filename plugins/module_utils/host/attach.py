@@ -18,6 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.identity im
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
     AttachPlan,
     Wanted,
+    check_can_persist,
     describe,
     describe_planned,
     missing_portals,
@@ -143,7 +144,11 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
             if job.record and job.record.attached:
                 _check_leaves_nothing(export, job.record, job.found, now, wwn)
             map_possible = job.takes_map and multipathd_runs is not False
-            job.plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
+            plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
+            if job.wanted.persistent:
+                kept = record_of(job.wanted, job.record, job.found, list(known.values())).kept_portals
+                check_can_persist(job.found, plan.login, kept)
+            job.plan = plan
             job.lacks = encryption.lacks(job.wanted.encryption, volume.id, job.record, job.found, view)
             by_kernel = job.wanted.paths_expected > 1 and job.wanted.export.joins_paths(view)
             job.joins_paths = job.plan.multipath_map or by_kernel

@@ -380,6 +380,33 @@ def test_connection_by_other_portals_that_forgets_nothing(
     assert host.run(connections=[given], multipath=True)["changed"] is False
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("recorded", [None, record(kept_portals=[PORTAL_A, PORTAL_B])])
+def test_nothing_of_ours_could_come_back_at_boot(
+    host: Host, capture: Capture, recorded: Optional[Record], check_mode: bool
+) -> None:
+    host.tree = capture("multipath")
+    if recorded:
+        host.records.write(recorded)
+    result = host.run(check_mode, connections=[connection()], multipath=True, persistent=True)
+    assert (result["error_code"], result["field"]) == ("failed_precondition", "persistent")
+    assert result["portals"] == [PORTAL_A, PORTAL_B]
+    assert host.records.all() == ([recorded] if recorded else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "multipath", "kept"),
+    [("multipath", True, [PORTAL_A]), ("single_path", True, [PORTAL_A]), ("multipath", True, [])],
+)
+def test_what_of_ours_comes_back_at_boot_is_enough(
+    host: Host, capture: Capture, name: str, multipath: bool, kept: list[str]
+) -> None:
+    host.tree = capture(name)
+    host.records.write(record(multipath=multipath, kept_portals=kept, persistent=True))
+    result = host.run(True, connections=[connection()], multipath=multipath, persistent=True)
+    assert "error_code" not in result
+
+
 def test_what_is_refused_is_not_attached(host: Host, capture: Capture) -> None:
     # Refused for its encryption, while it also lacks its link.
     host.tree = capture("multipath")
