@@ -224,8 +224,10 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
         if attempt.error and attempt.error.code != "data_loss" and attempt.record.attached:
             # Somebody may use it by now through what has come: that belongs to the attachment that was there.
             removal = replace(removal, portals=())
-        elif job.found.node or attempt.export.record_decides or _is_of_others(attempt, staying):
+        elif job.found.node or _is_of_others(attempt, staying):
             removal = replace(removal, portals=tuple(attempt.tried), partly=True)
+        elif attempt.export.record_decides:
+            removal = replace(removal, portals=tuple(attempt.tried), force=True)
         else:
             # This attempt brought it, also where it turned out to be another volume; nobody has written to it.
             removal = replace(removal, wwn=attempt.found.wwid or removal.wwn, force=True)

@@ -17,6 +17,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt imp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import AttachPlan, Wanted, record_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.fibre_channel import FibreChannelExport
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
@@ -120,6 +121,16 @@ def test_what_came_anew_leaves_wholly(capture: Capture, records: Records, releas
     assert (removal.whole, removal.force, removal.wwn) == (True, True, CAPTURE_WWN)
     assert job.warnings == ["gone"]
     assert records.all() == []
+
+
+def test_what_only_the_record_decides_leaves_wholly(
+    capture: Capture, records: Records, released: list[Removal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An image, a file: whether it was mapped or mounted here cannot be seen on the device.
+    monkeypatch.setattr(IscsiExport, "record_decides", True)
+    failed(records, capture("empty"), LATE, None)
+    [removal] = released
+    assert (removal.portals, removal.whole, removal.force) == (wanted().portals, True, True)
 
 
 OTHER = record(connection=parsed(volume=volume(name="other", id="2")).without_secrets(), wwn=EXCHANGED_WWN)
