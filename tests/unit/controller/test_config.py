@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm i
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+
+@pytest.fixture(autouse=True)
+def _rtslib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is where the controller is, not where the tests are."""
+    monkeypatch.setattr(lvm, "require", lambda name: None)
+
 
 SECTION = "volume_driver = lvm\nvolume_group = vg0\ntarget_ip_address = 192.0.2.1\n"
 
@@ -156,3 +163,12 @@ def test_a_library_that_the_system_has_starts_the_module_again_there(monkeypatch
     with pytest.raises(StorageError):
         libraries.library("rtslib_fb")
     assert started == ["/usr/bin/python3"]
+
+
+def test_a_backend_that_lacks_its_library_is_not_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(TWO, encoding="utf-8")
+    monkeypatch.setattr(lvm, "require", libraries.require)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(respawn, "probe_interpreters_for_module", lambda paths, name: None)
+    with pytest.raises(StorageError, match="rtslib_fb is not installed"):
+        registry.open_backend(str(path), "fast", Deadline(1))

@@ -28,7 +28,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
     Volume,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library, require
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
@@ -63,7 +63,9 @@ class LvmBackend(Backend):
     @classmethod
     def from_section(cls, section: Section, deadline: Deadline) -> LvmBackend:
         """The backend that a section of the configuration describes."""
-        return cls(section.name, settings(section), deadline)
+        found = settings(section)
+        require("rtslib_fb")
+        return cls(section.name, found, deadline)
 
     # Reading
 
