@@ -95,6 +95,11 @@ class Backend(ABC):
 
     name: str
 
+    @property
+    def lock_name(self) -> str:
+        """The lock under which changes are made."""
+        return f"backend-{self.name}"
+
     @abstractmethod
     def inventory(self) -> Inventory:
         """Everything in the backend, read anew."""

@@ -195,7 +195,7 @@ def _still_there(backend: Backend, volumes: list[Volume], failures: Failures) ->
 
 
 def _locked(backend: Backend, names: list[str]) -> contextlib.AbstractContextManager[None]:
-    return exclusive(f"backend-{backend.name}", f"changing volume {', '.join(names)}", Deadline(STEP_SECONDS))
+    return exclusive(backend.lock_name, f"changing volume {', '.join(names)}", Deadline(STEP_SECONDS))
 
 
 def _each(step: Callable[[Decision], Decision], decisions: list[Decision], failures: Failures) -> list[Decision]:

@@ -88,13 +88,14 @@ def test_a_misspelt_option_gets_the_near_ones(path: Path) -> None:
     assert "target_port" in failure.value.facts["candidates"]
 
 
-TWO = f"[DEFAULT]\nenabled_backends = fast, slow\n[fast]\n{SECTION}[slow]\n{SECTION}"
+TWO = f"[DEFAULT]\nenabled_backends = fast, slow\n[fast]\n{SECTION}[slow]\n{SECTION.replace('vg0', 'vg1')}"
 
 
 @pytest.mark.parametrize(
     ("text", "backend", "code", "field"),
     [
         (TWO, None, "invalid_argument", "backend"),
+        (TWO, "", "invalid_argument", "backend"),
         (TWO, "fasd", "not_found", "backend"),
         (TWO.replace("[slow]", "[sloww]"), "slow", "invalid_argument", "enabled_backends"),
         (TWO.replace("volume_driver = lvm", ""), "slow", "invalid_argument", "volume_driver"),
@@ -116,6 +117,15 @@ def test_a_named_backend_of_several(path: Path) -> None:
     assert config.enabled(str(path), "slow").name == "slow"
     with pytest.raises(StorageError, match="fast, slow"):
         config.enabled(str(path), None)
+
+
+def test_two_backends_on_one_volume_group_are_refused(path: Path) -> None:
+    path.write_text(TWO.replace("vg1", "vg0"), encoding="utf-8")
+    with pytest.raises(StorageError, match="backend slow too") as failure:
+        registry.open_backend(str(path), "fast", Deadline(1))
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volume_group")
+    path.write_text(path.read_text(encoding="utf-8").replace("fast, slow", "fast"), encoding="utf-8")
+    assert registry.open_backend(str(path), "fast", Deadline(1)).lock_name == "volume-group-vg0"
 
 
 def test_a_missing_file_a_directory_and_binary_rubbish(path: Path) -> None:

@@ -67,6 +67,11 @@ class LvmBackend(Backend):
         require("rtslib_fb")
         return cls(section.name, found, deadline)
 
+    @property
+    def lock_name(self) -> str:
+        # Not the section's name: that can be changed, and another file can have another one for the same volumes.
+        return f"volume-group-{self._settings.volume_group}"
+
     # Reading
 
     def inventory(self) -> Inventory:
@@ -346,6 +351,13 @@ def settings(section: Section) -> Settings:
         for option, given in addresses.items()
         for address in given
     ]
+    for name, options in section.others.items():
+        if (options.get("volume_driver"), options.get("volume_group")) == (section.driver, values["volume_group"]):
+            raise section.error(
+                "volume_group",
+                f"{values['volume_group']} is the volume group of backend {name} too; give each a volume group of its own, or take one "
+                "of them out of enabled_backends",
+            )
     return Settings(values["volume_group"], tuple(dict.fromkeys(portals)), prefix, values["volume_clear"])
 
 
