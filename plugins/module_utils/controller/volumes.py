@@ -60,7 +60,11 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     backend = opened()
     decisions, failures = decided(backend)
     anew = {decision.name: decision for decision in decisions if decision.anew}
-    if not check_mode and any(decision.changes for decision in decisions):
+    # What another call was just changing is decided on under the lock.
+    needs_lock = any(decision.changes for decision in decisions) or any(
+        error.code == "aborted" for error in failures.values()
+    )
+    if not check_mode and needs_lock:
         unfinished: Failures = {}
         earlier = [decision.before for decision in anew.values() if decision.before]
         if earlier:

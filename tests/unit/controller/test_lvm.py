@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as backend_module
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lvm2
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
@@ -106,6 +108,16 @@ def test_failures_of_lvm(lvm: Commands, stderr: str, status: int | None, code: s
     with pytest.raises(StorageError) as failure:
         a_backend().inventory()
     assert failure.value.code == code
+
+
+def test_a_device_that_is_gone_meanwhile(lvm: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_module, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
+    lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}"), "")
+    backend = a_backend()
+    volume = backend.inventory().volumes["data"]
+    with pytest.raises(StorageError) as failure:
+        backend.users(volume)
+    assert failure.value.code == "aborted"
 
 
 @pytest.mark.parametrize("name", ["db-data", "a", "a.b_c+d-e", "0", "x" * 100])

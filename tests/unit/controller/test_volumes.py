@@ -154,6 +154,18 @@ def test_what_the_controller_itself_uses_is_not_deleted(backend: MemoryBackend) 
     assert backend.calls == []
 
 
+def test_a_volume_that_another_call_is_deleting_is_looked_at_again(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def users(volume: Volume) -> list[str]:
+        del backend.volumes["a"]
+        raise StorageError("aborted", "changed meanwhile")
+
+    monkeypatch.setattr(backend, "users", users)
+    result = ask(state="absent")
+    assert (result["changed"], result["volumes"][0]["id"]) == (False, None)
+
+
 def test_what_is_left_of_an_export_goes_before_the_volume(backend: MemoryBackend) -> None:
     backend.exports["a"] = {"initiators": ["i1"]}
     assert ask(state="absent")["changed"]
