@@ -42,8 +42,6 @@ class Controller:
     def run(self, argv: Sequence[str], deadline: Deadline) -> Finished:
         """LVM's commands."""
         program, *arguments = argv
-        if deadline.passed:
-            return Finished(tuple(argv), None, "", "")
         if program == "lvchange" and "--activate" in arguments and "activate" in self.broken:
             return Finished(tuple(argv), 5, "", "cannot activate")
         names = [argument.partition("/")[2] for argument in arguments if argument.startswith("vg0/")]
@@ -61,10 +59,12 @@ class Controller:
                 "lv_size": "1024",
                 "lv_tags": ",".join(tags),
                 "lv_active": "",
+                "lv_device_open": "",
             }
             for name, tags in self.tags.items()
         ]
-        return Finished(tuple(argv), 0, json.dumps({"report": [{"lv": volumes}]}), "")
+        # A program that is killed may have done its work.
+        return Finished(tuple(argv), None if deadline.passed else 0, json.dumps({"report": [{"lv": volumes}]}), "")
 
     def realise(self, export: lio.Export, users: dict[str, str]) -> None:
         if "realise" in self.broken:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,10 @@ DEFAULT_TARGET_PREFIX = "iqn.2026-11.org.brickwork:"
 CLEARING_BYTES_PER_SECOND = 1024 * 1024
 # To take back what could not be finished, whatever the time of the call.
 UNDO_SECONDS = 30
+# What only looks at a device, as udev does at a new one, has closed it by then.
+SETTLE_SECONDS = 3
+SETTLE_POLL_SECONDS = 0.2
+SOMETHING = "something that has its device open"
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,20 @@ class LvmBackend(Backend):
         if not entry.active:
             return []
         with self._reading(volume):
-            return usage.users(usage.device_number(entry.device))
+            found = usage.users(usage.device_number(entry.device))
+        return found or ([SOMETHING] if self._stays_open(volume) else [])
+
+    def _stays_open(self, volume: Volume) -> bool:
+        """Whether something else than this backend has the device open: a loop device, a virtual machine, another target."""
+        # Whoever deletes a volume has it open for as long as the clearing takes; other calls wait for that.
+        if volume.deleting or self._lio.has_open(volume.id):
+            return False
+        patience = self._deadline.within(SETTLE_SECONDS)
+        opened = self._found[volume.name].opened
+        while opened and not patience.passed:
+            time.sleep(SETTLE_POLL_SECONDS)
+            opened = any(entry.opened for entry in self._group.logical_volumes() if entry.name == volume.name)
+        return opened
 
     def begin_deletion(self, volumes: Sequence[Volume]) -> None:
         fresh = [volume.name for volume in volumes if not volume.deleting]
