@@ -221,12 +221,11 @@ def _result(names: list[str], decisions: list[Decision], failures: Failures, bac
             outcomes.append(Outcome(name, error=failures[name]))
             continue
         decision = decided[name]
-        volume = decision.after or decision.before
         nothing = {"name": name, "id": None, "size_bytes": None, "backend": backend, "wwn": None}
         outcomes.append(
             Outcome(
                 name,
-                result=volume.as_dict() if volume else nothing,
+                result=decision.after.as_dict() if decision.after else nothing,
                 changed=decision.changes,
                 before=decision.before.as_dict() if decision.before else {},
                 after=decision.after.as_dict() if decision.after else {},

@@ -84,12 +84,15 @@ def test_a_name_that_cannot_be_is_refused(backend: MemoryBackend) -> None:
 
 
 def test_deletes_clearing_first_and_repeats(backend: MemoryBackend) -> None:
-    assert ask(state="absent", check_mode=True)["changed"]
+    predicted = ask(state="absent", check_mode=True)
+    assert predicted["changed"]
     assert backend.calls == []
-    assert ask(state="absent")["changed"]
+    deleted = ask(state="absent")
+    assert deleted["changed"]
     assert backend.calls == ["begin a", "clear a", "delete a"]
     again = ask(state="absent")
     assert not again["changed"]
+    assert predicted["volumes"] == deleted["volumes"] == again["volumes"]
     assert again["volumes"] == [{"name": "a", "id": None, "size_bytes": None, "backend": "memory", "wwn": None}]
 
 
