@@ -326,7 +326,7 @@ class LvmBackend(Backend):
             The volumes that were not changed, and those that were, but not saved.
 
         Raises:
-            StorageError: where nothing was changed at all.
+            StorageError, OSError: where nothing was changed at all.
         """
         refused: Failures = {}
         unsaved: Failures = {}
