@@ -173,6 +173,16 @@ def test_check_mode_predicts_a_detach(host: Host, capture: Capture) -> None:
     assert host.records.all() == [record()]
 
 
+def test_a_detach_tells_the_name_that_the_host_had_when_it_attached(
+    host: Host, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.tree = capture("multipath")
+    host.records.write(record())
+    monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+    result = host.run(check_mode=True, state="absent", volumes=["capture1", "unknown"])
+    assert [one["host"] for one in result["attachments"]] == [HOST, "renamed"]
+
+
 def test_check_mode_predicts_a_refused_detach(host: Host, capture: Capture) -> None:
     host.tree = capture("dead_map")
     host.records.write(record())
