@@ -195,6 +195,11 @@ def test_detaching_a_volume_leaves_the_sessions_of_the_others(lab: Lab, volumes:
     ("use", "user", "end"),
     [
         (MOUNT, "mount point /mnt/test", "umount /mnt/test"),
+        (
+            "losetup /dev/loop7 {path} && mkdir -p /mnt/test && mkfs.ext4 -q /dev/loop7 && mount /dev/loop7 /mnt/test",
+            "mount point /mnt/test",
+            "umount /mnt/test; losetup -d /dev/loop7",
+        ),
         pytest.param(
             "vgcreate -qq test-group {path} && lvcreate -qq -n part -L 16M test-group",
             "volume group test-group",
@@ -208,7 +213,7 @@ def test_detaching_a_volume_leaves_the_sessions_of_the_others(lab: Lab, volumes:
             marks=pytest.mark.full,
         ),
     ],
-    ids=["mounted", "volume group", "process"],
+    ids=["mounted", "over a loop device", "volume group", "process"],
 )
 def test_a_device_in_use_is_not_detached(
     lab: Lab, volume: str, attached: dict[str, Any], use: str, user: str, end: str
@@ -221,6 +226,28 @@ def test_a_device_in_use_is_not_detached(
         assert any(user in using for using in refused["users"]), refused
         assert user in refused["msg"]
     lab.ssh("host1", end)
+
+
+def test_partitions_of_a_map_are_part_of_the_volume(lab: Lab, volume: str, attached: dict[str, Any]) -> None:
+    # As multipathd makes them itself where multipath.conf does not say skip_kpartx.
+    lab.ssh(
+        "host1",
+        f"""
+        set -e
+        parted --script {attached["path"]} mklabel gpt mkpart data ext4 1MiB 100%
+        kpartx -a -s {attached["path"]}
+        udevadm settle
+        partition=$(ls /sys/block/$(basename $(readlink -f {attached["path"]}))/holders)
+        mkfs.ext4 -q /dev/$partition
+        mkdir -p /mnt/test
+        mount /dev/$partition /mnt/test
+        """,
+    )
+    refused = lab.refuse("host1", "volume_attach", "failed_precondition", volumes=[volume], state="absent")
+    assert refused["users"] == ["mount point /mnt/test"]
+    lab.ssh("host1", "umount /mnt/test")
+    assert lab.detach("host1", volume)["changed"]
+    assert lab.leftovers("host1") == ""
 
 
 def test_another_volume_behind_the_lun_is_refused(lab: Lab, volumes: tuple[str, str]) -> None:
