@@ -61,6 +61,7 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         removal.needed_elsewhere |= stopped
     for engine, its in engines:
         engine.take_away(remaining(its))
+    _find_left_by_others(remaining(removals), view)
     wait_until_gone(remaining(removals), view, deadline, _left)
 
 
@@ -71,6 +72,22 @@ def _left(removal: Removal, now: Sysfs) -> Optional[str]:
     found = removal.find(now)
     leaving = removal.whole and not removal.stays_visible and not found.others
     return found.node if leaving else None
+
+
+def _find_left_by_others(removals: list[Removal], view: Sysfs) -> None:
+    """Fail for volumes that are still there by portals that nobody named: they are not detached."""
+    now = view.glance()
+    for removal in removals:
+        if not removal.whole or removal.wwn is None:
+            continue
+        found = removal.find(now)
+        if found.others and found.multipath_map and found.multipath_map.wwid == removal.wwn:
+            devices = ", ".join(f"/dev/{path.device}" for path in found.others)
+            removal.error = StorageError(
+                "failed_precondition",
+                f"{found.node} is left with the paths {devices}, which came by portals that neither the connection nor this host's "
+                "record names. End the sessions that brought them, then repeat the detach.",
+            )
 
 
 def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:

@@ -37,6 +37,23 @@ def found(view: Sysfs, disks: Iterable[Disk], wwn: Optional[str], sessions: Iter
     )
 
 
+def of_volume(view: Sysfs, disks: Iterable[Disk], wwn: Optional[str]) -> list[Disk]:
+    """Those of some disks that are not known to be another volume: a target may have given its LUN away since.
+
+    Args:
+        view: the host.
+        disks: that came by the volume's portals.
+        wwn: of the volume where it is known.
+    """
+    own = []
+    for disk in disks:
+        over = view.map_over(disk.name)
+        told = over.wwid if over else disk.wwid
+        if wwn is None or told in (None, wwn):
+            own.append(disk)
+    return own
+
+
 def _path(disk: Disk, over: Optional[MultipathMap]) -> FoundPath:
     states = over.path_states if over else {}
     return FoundPath(

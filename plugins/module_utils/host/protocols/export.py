@@ -93,6 +93,10 @@ class Export(ABC):
             wwn: of the volume where it is known: finds a map that has lost all its paths.
         """
 
+    def find_own(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        """The same without what is known to be another volume, where the place of this one may have been given to another."""
+        return self.find(view, wwn)
+
     @abstractmethod
     def links(self, wwid: Optional[str], multipath: bool) -> list[str]:
         """The paths that stay the same across reboots, the best first.
