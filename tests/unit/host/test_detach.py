@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import socket
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.host import detach, releasing
+from ansible_collections.brickwork.storage.plugins.module_utils.host import detach, releasing, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import absent, removal_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import name_of
@@ -156,3 +158,71 @@ def test_opened_device_in_use_is_named(capture: Capture) -> None:
     error = refusal(tree.view, removal, removal.find(tree.view))
     assert isinstance(error, StorageError)
     assert error.message.startswith("/dev/dm-9 is in use: mount point /data")
+
+
+class Told:
+    """Takes the place of the programs that a detach calls."""
+
+    def __init__(self, table: str) -> None:
+        self.lines: list[list[str]] = []
+        self._table = table
+
+    def run(self, line: list[str], deadline: Deadline) -> Finished:
+        self.lines.append(line)
+        return Finished(tuple(line), 0, self._table, "")
+
+
+DEAD = "0 262144 multipath 1 {} 0 1 1 service-time 0 1 2 8:0 1 1"
+FAIL = ["dmsetup", "message", "mpatha", "0", "fail_if_no_path"]
+QUEUE = [*FAIL[:-1], "queue_if_no_path"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "held", "messages", "warnings"),
+    [
+        ("queue_if_no_path", False, [FAIL], ["is lost"]),
+        ("queue_if_no_path", True, [FAIL, QUEUE], ["waits for a path again"]),
+        ("retain_attached_hw_handler", False, [FAIL], ["is lost"]),
+        ("retain_attached_hw_handler", True, [FAIL], []),
+    ],
+)
+def test_map_that_is_given_up(
+    capture: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    feature: str,
+    held: bool,
+    messages: list[list[str]],
+    warnings: list[str],
+) -> None:
+    tree, programs = capture("dead_map"), Told(DEAD.format(feature))
+    tree.put(tree.resolve("/sys/block/dm-0/dm/name"), "mpatha\n")
+    tree.map_status["mpatha"] = next(iter(tree.map_status.values()))
+    monkeypatch.setattr(releasing, "run", programs.run)
+    monkeypatch.setattr(releasing, "by_engine", lambda *batch: [])
+    monkeypatch.setattr(releasing, "_left", lambda removal, now: None)
+    monkeypatch.setattr(releasing, "PATIENCE_SECONDS", 0.0)
+    if held:
+        monkeypatch.setattr(usage, "_open_alone", lambda device: usage.HELD)
+    removal = Removal("capture1", export(), CAPTURE_WWN, export().portals, force=True)
+    releasing.release([removal], tree.view, Deadline(5))
+    assert (removal.error.code if removal.error else None) == ("failed_precondition" if held else None)
+    assert [line for line in programs.lines if line[1] == "message"] == messages
+    assert [text in warning for text, warning in zip_longest(warnings, removal.warnings)] == [True] * len(warnings)
+
+
+@pytest.mark.parametrize(("timeout", "least", "most"), [(300.0, 260.0, 270.0), (20.0, 9.0, 10.0), (5.0, 4.0, 5.0)])
+def test_forced_flush_has_the_time_that_there_is(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, timeout: float, least: float, most: float
+) -> None:
+    given: list[float] = []
+
+    def flush(nodes: list[str], deadline: Deadline) -> list[None]:
+        given.append(deadline.remaining())
+        return [None] * len(nodes)
+
+    monkeypatch.setattr(releasing, "flush", flush)
+    view = capture("multipath").view
+    removal = Removal("capture1", export(), CAPTURE_WWN, export().portals, force=True)
+    removal.found = removal.find(view)
+    releasing._flush([removal], view, Deadline(timeout))
+    assert least <= given[0] <= most
