@@ -66,6 +66,12 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         removal.needed_elsewhere |= stopped
     for engine, its in engines:
         engine.take_away(remaining(its))
+    for removal in remaining(removals):
+        if removal.export.stays_mounted and removal.whole and removal.found.file:
+            removal.warnings.append(
+                f"{removal.volume}: {removal.found.file} was flushed and is free, but its file system stays mounted: os-brick does not "
+                "unmount it. Unmount it where no other volume needs it."
+            )
     _find_left_by_others(remaining(removals), view)
     wait_until_gone(remaining(removals), view, deadline, _left)
     _tell_of(given_up)

@@ -226,3 +226,23 @@ def test_forced_flush_has_the_time_that_there_is(
     removal.found = removal.find(view)
     releasing._flush([removal], view, Deadline(timeout))
     assert least <= given[0] <= most
+
+
+@pytest.mark.parametrize("protocol", ["glusterfs", "quobyte", "vzstorage", "gpfs"])
+def test_file_system_that_os_brick_leaves_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    tree = Tree(tmp_path / "host")
+    tree.put("/srv/volumes/db-data", "")
+    info = {"driver_volume_type": protocol, "data": {"export": "192.0.2.1:/volumes", "name": "db-data"}}
+    given = parsed(volume=volume(wwn=None), connection_info=info)
+    attached = record(
+        connection=given.without_secrets(), multipath=False, wwn=None, attach_info={"path": "/srv/volumes/db-data"}
+    )
+    removal = removal_of(given, attached, [])
+    monkeypatch.setattr(releasing, "by_engine", lambda *batch: [])
+    monkeypatch.setattr(releasing, "flush", lambda nodes, deadline: [None] * len(nodes))
+    releasing.release([removal], tree.view, Deadline(1))
+    assert removal.error is None
+    [warning] = removal.warnings
+    assert "stays mounted" in warning

@@ -62,6 +62,8 @@ class Export(ABC):
     is_file: ClassVar[bool] = False
     # Whether the host shows it also while it is not attached, so that the record alone tells that it is.
     record_decides: ClassVar[bool] = False
+    # Whether the file system that brought it stays mounted when it is detached.
+    stays_mounted: ClassVar[bool] = False
 
     @property
     def addresses(self) -> list[str]:
