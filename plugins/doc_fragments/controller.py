@@ -26,7 +26,7 @@ options:
     description:
       - The controller's configuration, in the form and with the option names of C(cinder.conf). C(enabled_backends) of its section
         C(DEFAULT) lists the sections that are backends; C(volume_driver) of a backend's section names its driver.
-      - Options of the driver C(lvm) are C(volume_group) and C(target_ip_address), which it needs;
+      - Options of the driver C(lvm) are C(volume_group), one for each backend, and C(target_ip_address), which it needs;
         C(target_secondary_ip_addresses), more addresses, for multipath; C(target_port), by default 3260;
         C(target_protocol), which is C(iscsi); C(target_prefix), how the targets' names begin, by default
         C(iqn.2026-11.org.brickwork:); and C(volume_clear), C(zero) (the default) or C(none).

@@ -61,7 +61,7 @@ EXAMPLES = r"""
 RETURN = r"""
 volumes:
   description: The volumes that did not fail, in the order given.
-  returned: always
+  returned: unless the whole call failed
   type: list
   elements: dict
   contains:
@@ -71,12 +71,12 @@ volumes:
       type: str
       sample: db-data
     id:
-      description: The volume's id; null if it does not exist, or not yet.
+      description: The volume's id; null where there is no such volume, or not any more or not yet.
       returned: always
       type: str
       sample: 5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a
     size_bytes:
-      description: The volume's size; null if it does not exist.
+      description: The volume's size; null where there is no such volume, or not any more.
       returned: always
       type: int
       sample: 10737418240
@@ -86,13 +86,13 @@ volumes:
       type: str
       sample: lvm
     wwn:
-      description: The WWN that hosts see it under; null where the backend cannot know.
+      description: The WWN that hosts see it under; null where there is no such volume, or the backend cannot know.
       returned: always
       type: str
       sample: 360014055f0c1c5e4a3b4d379d0a0f7a5
 changed_volumes:
   description: The names of the volumes that this call changed.
-  returned: always
+  returned: unless the whole call failed
   type: list
   elements: str
 error_code:

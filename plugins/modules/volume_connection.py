@@ -106,7 +106,7 @@ EXAMPLES = r"""
 RETURN = r"""
 connections:
   description: The connections of the volumes that did not fail, in the order given.
-  returned: always
+  returned: unless the whole call failed
   type: list
   elements: dict
   contains:
@@ -149,7 +149,7 @@ connections:
       elements: str
 changed_volumes:
   description: The names of the volumes whose connections this call changed.
-  returned: always
+  returned: unless the whole call failed
   type: list
   elements: str
 newly_connected:

@@ -175,6 +175,22 @@ WRITER
     lab.disconnect("host2", volume)
 
 
+def test_detaching_a_volume_leaves_the_sessions_of_the_others(lab: Lab, volumes: tuple[str, str]) -> None:
+    leaving, staying = volumes
+    attachments = lab.attach("host1", lab.connect("host1", *volumes), min_paths=2)["attachments"]
+    [path] = [attachment["path"] for attachment in attachments if attachment["volume"]["name"] == staying]
+    lab.ssh("host1", MOUNT.format(path=path))
+    look = "grep -H . /sys/class/iscsi_session/*/state"
+    before = set(lab.ssh("host1", look).split())
+    lab.detach("host1", leaving)
+    after = set(lab.ssh("host1", look).split())
+    assert (len(before), len(after)) == (4, 2)
+    assert after < before
+    lab.ssh("host1", "echo text > /mnt/test/file && sync -f /mnt/test/file && umount /mnt/test")
+    lab.detach("host1", staying)
+    lab.disconnect("host1", *volumes)
+
+
 @pytest.mark.parametrize(
     ("use", "user", "end"),
     [

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 # What became of the volumes of a batch: the failures by the volume's name; who is not in it succeeded.
 Failures = dict[str, StorageError]
@@ -95,6 +96,15 @@ class Backend(ABC):
 
     name: str
 
+    @property
+    def lock_name(self) -> str:
+        """The lock under which changes are made."""
+        return f"backend-{self.name}"
+
+    @abstractmethod
+    def until(self, deadline: Deadline) -> Backend:
+        """The same backend, with another deadline: to end in good order what was begun."""
+
     @abstractmethod
     def inventory(self) -> Inventory:
         """Everything in the backend, read anew."""
@@ -162,7 +172,10 @@ class Backend(ABC):
 
     @abstractmethod
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        """Record and realise connections, and repair what there is of them: each volume as it is, and as it is to be."""
+        """Record and realise connections, and repair what there is of them: each volume as it is, and as it is to be.
+
+        A connection that could not be made is not on record either.
+        """
 
     @abstractmethod
     def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
@@ -25,12 +26,14 @@ class Section:
         driver: its C(volume_driver).
         path: of the file.
         given: the options set in the section.
+        others: the other enabled sections by name, each with its options as the file has them.
     """
 
     name: str
     driver: str
     path: str
     given: frozenset[str]
+    others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def error(self, option: str, message: str, **facts: Any) -> StorageError:
         """A failure over an option of this section."""
@@ -82,7 +85,7 @@ def enabled(path: str, backend: Optional[str]) -> Section:
             f"{path}: [DEFAULT] enabled_backends is missing; it lists the sections that are backends.",
             field="enabled_backends",
         )
-    if backend is None and len(names) > 1:
+    if not backend and len(names) > 1:
         raise invalid("backend", f"one of {', '.join(names)}, because {path} enables several")
     chosen = backend or names[0]
     if chosen not in names:
@@ -103,7 +106,8 @@ def enabled(path: str, backend: Optional[str]) -> Section:
     section = sections[chosen]
     if not section.get("volume_driver"):
         raise StorageError("invalid_argument", f"{path}: [{chosen}] volume_driver is missing.", field="volume_driver")
-    return Section(chosen, section["volume_driver"], path, frozenset(section))
+    others = {name: sections[name] for name in names if name != chosen and name in sections}
+    return Section(chosen, section["volume_driver"], path, frozenset(section), others)
 
 
 def _parse(path: str) -> dict[str, dict[str, str]]:

@@ -25,6 +25,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 # A host that has just logged out is through with the volume, but the target takes a moment to drop the session.
 LOGOUT_SECONDS = 3
 LOGOUT_POLL_SECONDS = 0.2
+# To verify what was done, though the time of the call is up: without that nobody would know what was connected.
+VERIFY_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,12 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if check_mode or not needs_lock:
         return _result(backend, request, decisions, failures, predicted=check_mode)
     doing = "connecting to" if request.present else "releasing"
-    with exclusive(f"backend-{backend.name}", f"{doing} {request.host or 'every host'}", deadline):
+    with exclusive(backend.lock_name, f"{doing} {request.host or 'every host'}", deadline):
         decisions, failures = _decide(backend, request)
         changes = [decision for decision in decisions if decision.changes]
         failures.update(_act(backend, request, changes))
-        failures.update(_verify(backend, [decision for decision in changes if decision.before.name not in failures]))
+        verifying = backend.until(Deadline(max(VERIFY_SECONDS, deadline.remaining())))
+        failures.update(_verify(verifying, [decision for decision in changes if decision.before.name not in failures]))
         return _result(backend, request, decisions, failures, predicted=False)
 
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import importlib.util
+from typing import Any, NoReturn
 
 from ansible.module_utils.common import respawn
 
@@ -26,7 +27,19 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        pass
+        _begin_elsewhere(name)
+
+
+def require(name: str) -> None:
+    """Do now what library() does where the library is missing: once locks are held it would be too late.
+
+    The module that starts again would wait for what this process holds. Only looking for the library takes no time on a repeat.
+    """
+    if importlib.util.find_spec(name) is None:
+        _begin_elsewhere(name)
+
+
+def _begin_elsewhere(name: str) -> NoReturn:
     if not respawn.has_respawned():
         interpreter = respawn.probe_interpreters_for_module(SYSTEM_INTERPRETERS, name)
         if interpreter:

@@ -60,7 +60,11 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     backend = opened()
     decisions, failures = decided(backend)
     anew = {decision.name: decision for decision in decisions if decision.anew}
-    if not check_mode and any(decision.changes for decision in decisions):
+    # What another call was just changing is decided on under the lock.
+    needs_lock = any(decision.changes for decision in decisions) or any(
+        error.code == "aborted" for error in failures.values()
+    )
+    if not check_mode and needs_lock:
         unfinished: Failures = {}
         earlier = [decision.before for decision in anew.values() if decision.before]
         if earlier:
@@ -195,7 +199,7 @@ def _still_there(backend: Backend, volumes: list[Volume], failures: Failures) ->
 
 
 def _locked(backend: Backend, names: list[str]) -> contextlib.AbstractContextManager[None]:
-    return exclusive(f"backend-{backend.name}", f"changing volume {', '.join(names)}", Deadline(STEP_SECONDS))
+    return exclusive(backend.lock_name, f"changing volume {', '.join(names)}", Deadline(STEP_SECONDS))
 
 
 def _each(step: Callable[[Decision], Decision], decisions: list[Decision], failures: Failures) -> list[Decision]:
@@ -217,12 +221,11 @@ def _result(names: list[str], decisions: list[Decision], failures: Failures, bac
             outcomes.append(Outcome(name, error=failures[name]))
             continue
         decision = decided[name]
-        volume = decision.after or decision.before
         nothing = {"name": name, "id": None, "size_bytes": None, "backend": backend, "wwn": None}
         outcomes.append(
             Outcome(
                 name,
-                result=volume.as_dict() if volume else nothing,
+                result=decision.after.as_dict() if decision.after else nothing,
                 changed=decision.changes,
                 before=decision.before.as_dict() if decision.before else {},
                 after=decision.after.as_dict() if decision.after else {},

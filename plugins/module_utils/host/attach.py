@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attachment, encryption, processes
-from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch
+from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import Connection, parse_batch, recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import (
     AttachPlan,
     Wanted,
+    check_can_persist,
     describe,
     describe_planned,
     missing_portals,
     plan_attach,
+    portals_at_boot,
     record_of,
 )
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
@@ -57,7 +60,7 @@ class _Job:
 
     @property
     def needed(self) -> bool:
-        return self.plan is not None and (self.plan.needed or bool(self.lacks))
+        return self.error is None and self.plan is not None and (self.plan.needed or bool(self.lacks))
 
     @property
     def opened_as(self) -> Optional[str]:
@@ -115,13 +118,13 @@ def _asked_for(name: str, connection: Connection, params: dict[str, Any]) -> _Jo
 def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Records) -> None:
     """Find each volume on the host, and plan what it lacks."""
     now = view.glance()
-    recorded = {record.volume["id"]: record for record in records.all()}
+    known = {record.volume["id"]: record for record in records.all()}
     multipathd_runs: Optional[bool] = None
     for job in jobs:
         if job.wanted is None:
             continue
         volume = job.wanted.connection.volume
-        job.record = recorded.get(volume.id)
+        job.record = known.get(volume.id)
         wwn = volume.wwn or (job.record.wwn if job.record else None)
         export = job.wanted.export.knowing(job.record.attach_info if job.record else {})
         job.found = export.find(now, wwn) if job.record or not export.record_decides else Found()
@@ -138,13 +141,39 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
                     "multipathd does not run on this host. Start it, or do not ask for enforce_multipath.",
                     field="enforce_multipath",
                 )
+            if job.record and job.record.attached:
+                _check_leaves_nothing(export, job.record, job.found, now, wwn)
             map_possible = job.takes_map and multipathd_runs is not False
-            job.plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
+            plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)
+            if job.wanted.persistent:
+                kept = record_of(job.wanted, job.record, job.found, list(known.values())).kept_portals
+                check_can_persist(job.found, plan.login, kept)
+            job.plan = plan
             job.lacks = encryption.lacks(job.wanted.encryption, volume.id, job.record, job.found, view)
             by_kernel = job.wanted.paths_expected > 1 and job.wanted.export.joins_paths(view)
             job.joins_paths = job.plan.multipath_map or by_kernel
         except StorageError as error:
             job.error = error
+
+
+def _check_leaves_nothing(export: Export, record: Record, found: Found, view: Sysfs, wwn: Optional[str]) -> None:
+    """Refuse a connection by which devices of the attachment would be found no more: they would stay, and nobody would know.
+
+    Raises:
+        StorageError: C(already_exists), naming the portals that only the record knows.
+    """
+    before = recorded(record.connection).export.knowing(record.attach_info)
+    if set(before.portals) == set(export.portals):
+        return
+    there, seen = before.find(view, wwn), {path.device for path in found.paths}
+    left = [path.portal for path in there.paths if path.device not in seen or there.file != found.file]
+    if left:
+        raise StorageError(
+            "already_exists",
+            f"It is attached by portals that this connection does not name ({', '.join(left)}). Detach it first, by its name.",
+            field="connection_info",
+            portals=left,
+        )
 
 
 def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline) -> None:
@@ -154,12 +183,14 @@ def _attach(jobs: list[_Job], view: Sysfs, records: Records, deadline: Deadline)
 
     attempts = []
     others = records.all()
+    attaching = {job.wanted.connection.volume.id for job in jobs if job.wanted}
+    at_boot = portals_at_boot(other for other in others if other.volume["id"] not in attaching)
     for job in jobs:
         if job.wanted and job.plan:
             record = record_of(job.wanted, job.record, job.found, others)
             # Before anything else: whoever comes after a kill must know what was begun.
             records.write(record)
-            attempts.append((job, Attempt(job.wanted, job.plan, record, found=job.found, link=job.link)))
+            attempts.append((job, Attempt(job.wanted, job.plan, record, at_boot, found=job.found, link=job.link)))
     connect([attempt for _job, attempt in attempts if attempt.plan.needed], view, deadline)
     cryptsetup.open_volumes([attempt for _job, attempt in attempts], view, records, deadline)
     for job, attempt in attempts:
@@ -189,24 +220,37 @@ def _undo(failed: list[tuple[_Job, Attempt]], view: Sysfs, records: Records) -> 
     staying = [record for record in records.all() if record.volume["id"] not in leaving] if failed else []
     for job, attempt in failed:
         removal = removal_of(attempt.wanted.connection, attempt.record, staying)
-        if job.found.node or attempt.export.record_decides:
-            removal = replace(removal, portals=tuple(attempt.tried))
-        elif attempt.found.wwid:
-            # This attempt brought it, also where it turned out to be another volume.
-            removal = replace(removal, wwn=attempt.found.wwid)
-        # Nothing was written to a device that was never handed out.
-        removals.append(replace(removal, force=True, attach_info=removal.attach_info or attempt.attach_info))
+        removal.attach_info = removal.attach_info or attempt.attach_info
+        if attempt.error and attempt.error.code != "data_loss" and attempt.record.attached:
+            # Somebody may use it by now through what has come: that belongs to the attachment that was there.
+            removal = replace(removal, portals=())
+        elif job.found.node or _is_of_others(attempt, staying):
+            removal = replace(removal, portals=tuple(attempt.tried), partly=True)
+        elif attempt.export.record_decides:
+            removal = replace(removal, portals=tuple(attempt.tried), force=True)
+        else:
+            # This attempt brought it, also where it turned out to be another volume; nobody has written to it.
+            removal = replace(removal, wwn=attempt.found.wwid or removal.wwn, force=True)
+        removals.append(removal)
     release([removal for removal in removals if removal.portals], view, Deadline(CLEAN_UP_SECONDS))
     for (job, attempt), removal in zip(failed, removals):
         job.error = attempt.error
+        job.warnings += removal.warnings
         if removal.error:
             job.warnings.append(
                 f"{job.name}: not all could be taken away ({removal.error.message}); it is recorded, detach it by its name."
             )
+        elif attempt.record.attached and not removal.portals:
+            continue  # recorded as it is by now, with what has come
         elif job.record:
             records.write(replace(job.record, formatting=removal.formatting))
         else:
             records.remove(attempt.wanted.connection.volume.id)
+
+
+def _is_of_others(attempt: Attempt, staying: list[Record]) -> bool:
+    """Whether what came by an attempt's portals has joined a device that was there before it, of another volume."""
+    return bool(attempt.found.others or attempt.found.wwids & {record.wwn for record in staying})
 
 
 def _outcome(job: _Job, host: str, view: Sysfs) -> Outcome:

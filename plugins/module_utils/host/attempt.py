@@ -36,6 +36,7 @@ class Attempt:
         wanted: as asked for.
         plan: what it lacks.
         record: of it; its WWN counts where the connection tells none.
+        at_boot: address and target of the portals that other attachments need when the host boots.
         tried: the portals that this attempt has logged in to, or tried to.
         failures: why a portal brings no path, by address.
         refused: whether a target refused the login.
@@ -48,6 +49,7 @@ class Attempt:
     wanted: Wanted
     plan: AttachPlan
     record: Record
+    at_boot: frozenset[tuple[str, str]] = frozenset()
     tried: list[Portal] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     refused: bool = False
@@ -70,6 +72,11 @@ class Attempt:
         """Whether every portal has brought a disk or has failed, so that the rest is up to udev and multipathd."""
         tried = {portal.address for portal in self.tried}
         return not self._waiting and tried <= {path.portal for path in self.found.paths} | set(self.failures)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the last look found enough to use, though a path may still be on its way."""
+        return self._usable_since is not None
 
     def start(self, dead: dict[str, str]) -> list[Portal]:
         """The portals to log in to at first, those that do not answer left out."""
@@ -104,6 +111,7 @@ class Attempt:
             raise too_few_paths(self.wanted, self.found, self.failures, self.refused)
         self.link = stable_link(view, self.export, self.found)
         if len(usable) < self.wanted.paths_needed or self.link is None or is_too_small(volume, self.found):
+            self._usable_since = None
             return False
         if self._usable_since is None:
             self._usable_since = time.monotonic()
@@ -151,7 +159,8 @@ class Attempt:
             if address not in with_path:
                 self.failures.setdefault(address, "the volume did not appear by it in time")
         if len(found.running_paths) >= self.wanted.paths_needed:
-            what = "multipathd made no map over its paths" if self.plan.multipath_map else "udev made no link to it"
+            outside = self.plan.multipath_map and len(self._usable_paths()) < self.wanted.paths_needed
+            what = "multipathd made no map over its paths" if outside else "udev made no link to it"
             return StorageError(
                 "deadline_exceeded",
                 f"{found.node} came, but {what} in time. Look at multipathd and udev, or give a longer timeout.",

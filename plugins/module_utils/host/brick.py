@@ -106,6 +106,8 @@ def connector(ip: Optional[str], multipath: bool, enforce_multipath: bool) -> di
         raise StorageError(
             "failed_precondition", f"os-brick cannot tell what this host connects with: {error}"
         ) from error
+    # Some versions tell whether multipathd answers just now. What the target is told must not change with that.
+    properties["multipath"] = multipath
     return properties
 
 

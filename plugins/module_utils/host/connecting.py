@@ -11,6 +11,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.apart import wri
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import by_engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -21,7 +22,6 @@ MOST_POLL_SECONDS = 2.0
 POLL_SHARE = 9
 # Once all disks are there, nothing more comes before udev has seen to them; but udev may never be idle.
 UDEV_SECONDS = 4.0
-RESCAN_SECONDS = 5.0
 
 
 def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
@@ -37,7 +37,7 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
     writes = [
         write for attempt in attempts for write in attempt.export.rescans(view, attempt.export.find(present, None))
     ]
-    write_attributes(writes, deadline.within(RESCAN_SECONDS))
+    write_attributes(writes, deadline.within(WRITE_SECONDS))
     engines = by_engine(attempts, view, deadline)
     for engine, its in engines:
         engine.start(its)
@@ -56,7 +56,8 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
         if waiting:
             _rest(waiting, view, time.process_time() - began)
     for attempt in waiting:
-        attempt.error = attempt.late()
+        if not attempt.is_usable:
+            attempt.error = attempt.late()
     for engine, its in engines:
         engine.end([attempt for attempt in its if attempt.error is None])
 
@@ -87,6 +88,6 @@ def _resize(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
     """A volume that has grown: every path first, then the map over them."""
     for attempt in attempts:
         writes = attempt.rescans(view)
-        write_attributes(writes, deadline)
+        write_attributes(writes, deadline.within(WRITE_SECONDS))
         if writes and attempt.found.multipath_map:
             run(["multipathd", "resize", "map", attempt.found.multipath_map.alias], deadline)

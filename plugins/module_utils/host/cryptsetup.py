@@ -152,6 +152,12 @@ def close(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
 
 def _open(attempt: Attempt, wanted: Encryption, view: Sysfs, records: Records, deadline: Deadline) -> None:
     found, name = attempt.found, encryption.name_of(attempt.wanted.connection.volume.id)
+    if found.file:
+        raise StorageError(
+            "unimplemented",
+            f"{found.file} is a file, and only block devices are encrypted here. Nothing was written to it. Leave encryption out.",
+            field="encryption",
+        )
     node = found.node or ""
     settle([(name, found)], view, deadline)
     opened = encryption.opened_as(view, name)

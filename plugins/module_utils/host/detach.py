@@ -37,10 +37,14 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 @dataclass
 class _Job:
-    """One volume of the batch; without a removal there is nothing of it on this host."""
+    """One volume of the batch; without a removal there is nothing of it on this host.
+
+    The host is called what it was called when it attached the volume: that is the name to release it under.
+    """
 
     name: str
     volume: dict[str, Any]
+    host: str
     removal: Optional[Removal] = None
     found: Found = field(default_factory=Found)
     opened: Optional[Opened] = None
@@ -66,7 +70,7 @@ def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Recor
         errors = refusals(view.glance(), [(removal, job.found) for job, removal in _removing(jobs)])
         for (job, _removal), error in zip(_removing(jobs), errors):
             job.error = error
-        return _result(jobs, host)
+        return _result(jobs)
     # An attach that is under way would otherwise bring what this call has just told to be gone.
     with exclusive(LOCK, "volume_attach", deadline):
         jobs = _survey(params, view, records, host)
@@ -78,7 +82,7 @@ def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Recor
             job.error = removal.error
             if not job.error:
                 records.remove(job.volume["id"])
-    return _result(jobs, host)
+    return _result(jobs)
 
 
 def removal_of(connection: Connection, record: Optional[Record], others: list[Record], force: bool = False) -> Removal:
@@ -146,7 +150,7 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
     for name, parsed in asked:
         if not isinstance(parsed, Connection):
             unknown = {"name": name, "id": None, "size_bytes": None, "backend": params["backend"], "wwn": None}
-            jobs.append(_Job(name, unknown, error=parsed))
+            jobs.append(_Job(name, unknown, host, error=parsed))
             continue
         record = next((record for record in recorded if record.volume["id"] == parsed.volume.id), None)
         removal = removal_of(parsed, record, staying, params["force"])
@@ -154,7 +158,9 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
         found = removal.find(now) if visible else Found()
         there = record is not None or _is_there(removal, found, now)
         opened = opened_as(now, name_of(parsed.volume.id))
-        jobs.append(_Job(name, parsed.volume.as_dict(), removal if there or opened else None, found, opened))
+        recorded_host = str(record.connection["host"]) if record else host
+        needed = removal if there or opened else None
+        jobs.append(_Job(name, parsed.volume.as_dict(), recorded_host, needed, found, opened))
     return jobs
 
 
@@ -179,12 +185,12 @@ def _removing(jobs: list[_Job]) -> list[tuple[_Job, Removal]]:
     return [(job, job.removal) for job in jobs if job.removal and not job.error]
 
 
-def _result(jobs: list[_Job], host: str) -> dict[str, Any]:
-    return batch_result("attachments", [_outcome(job, host) for job in jobs])
+def _result(jobs: list[_Job]) -> dict[str, Any]:
+    return batch_result("attachments", [_outcome(job) for job in jobs])
 
 
-def _outcome(job: _Job, host: str) -> Outcome:
-    result = attachment.not_attached(job.volume, host)
+def _outcome(job: _Job) -> Outcome:
+    result = attachment.not_attached(job.volume, job.host)
     removal = job.removal
     if job.error or removal is None:
         return Outcome(job.name, result, error=job.error, warnings=removal.warnings if removal else [])

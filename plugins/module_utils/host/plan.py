@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
@@ -231,6 +232,39 @@ def _portals_to_try(wanted: Wanted, found: Found) -> tuple[Portal, ...]:
     return missing
 
 
+def check_can_persist(found: Found, login: Iterable[Portal], kept: Iterable[str]) -> None:
+    """Refuse to have an attachment come back at boot by nothing but sessions that are somebody else's.
+
+    Args:
+        found: on the host.
+        login: the portals that are to be logged in to.
+        kept: the portals whose sessions are somebody else's.
+
+    Raises:
+        StorageError: C(failed_precondition), naming the portals.
+    """
+    by = {session.portal for session in found.sessions} | {portal.address for portal in login}
+    if by and by <= set(kept):
+        raise StorageError(
+            "failed_precondition",
+            f"Its sessions by {', '.join(sorted(by))} were there before it was attached and are somebody else's, so they are not made "
+            "to come back when the host boots. Have whoever made them see to that and leave persistent out, or end them first.",
+            field="persistent",
+            portals=sorted(by),
+        )
+
+
+def portals_at_boot(records: Iterable[Record]) -> frozenset[tuple[str, str]]:
+    """Address and target of the portals by which attachments come back when the host boots."""
+    return frozenset(
+        (portal.address, portal.target)
+        for record in records
+        if record.attached and record.persistent
+        for portal in recorded(record.connection).export.portals
+        if portal.address not in record.kept_portals
+    )
+
+
 def record_of(wanted: Wanted, record: Optional[Record], found: Found, others: list[Record]) -> Record:
     """What is written down before an attach begins.
 
@@ -241,7 +275,8 @@ def record_of(wanted: Wanted, record: Optional[Record], found: Found, others: li
     if record and record.attached and found.node:
         return replace(record, connection=connection)
     if record:
-        kept = record.kept_portals
+        # One that has ended since, by a reboot, was somebody else's; what comes by that portal now is ours.
+        kept = sorted(set(record.kept_portals) & {session.portal for session in found.sessions})
     else:
         ours = {
             (portal.address, portal.target)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import socket
@@ -41,7 +42,11 @@ def unreachable(portals: Iterable[Portal], deadline: Deadline) -> dict[str, str]
                 continue
             asked = stack.enter_context(socket.socket(family, kind, protocol))
             asked.setblocking(False)
-            asked.connect_ex(where)
+            refused = asked.connect_ex(where)
+            if refused not in (0, errno.EINPROGRESS):
+                # No route to it, say: nothing is under way that could be waited for.
+                reasons[address] = os.strerror(refused).lower()
+                continue
             selector.register(asked, selectors.EVENT_WRITE, address)
         while selector.get_map() and not deadline.passed:
             for key, _events in selector.select(deadline.remaining()):

@@ -109,20 +109,25 @@ class Records:
 
 
 def by_name(records: list[Record], name: str, backend: Optional[str]) -> Optional[Record]:
-    """The record that a name means.
+    """The record that a name means, or an id.
 
     Raises:
-        StorageError: C(invalid_argument) where the name fits volumes of several backends.
+        StorageError: C(invalid_argument) where the name fits several volumes.
     """
     fitting = [
-        record for record in records if record.volume["name"] == name and backend in (None, record.volume["backend"])
+        record
+        for record in records
+        if name in (record.volume["name"], record.volume["id"]) and backend in (None, record.volume["backend"])
     ]
     if len(fitting) > 1:
-        backends = sorted(str(record.volume["backend"]) for record in fitting)
+        backends = sorted({str(record.volume["backend"]) for record in fitting})
+        ids = sorted(str(record.volume["id"]) for record in fitting)
+        told_apart = len(backends) == len(fitting)
+        way = "say which one with backend" if told_apart else f"name it by its id ({', '.join(ids)})"
         raise StorageError(
             "invalid_argument",
-            f"{name} is a volume of the backends {', '.join(backends)} on this host; say which one with backend.",
-            field="backend",
-            candidates=backends,
+            f"{name} is {len(fitting)} volumes on this host, of {', '.join(backends)}; {way}.",
+            field="backend" if told_apart else "volumes",
+            candidates=backends if told_apart else ids,
         )
     return fitting[0] if fitting else None

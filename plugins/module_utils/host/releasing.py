@@ -124,7 +124,8 @@ def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> list[_
         found = removal.find(now)
         opened = opened_device(now, removal)
         node = found.node or (f"/dev/{opened}" if opened else None)
-        dead = removal.whole and node and not found.running_paths
+        # A map with the paths of somebody else is not this volume's alone to give up.
+        dead = removal.whole and node and not found.running_paths and not found.others
         if not (dead and may_pass(users(now, found, opened))):
             continue
         alias = found.multipath_map.alias if found.multipath_map else None

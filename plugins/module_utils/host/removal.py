@@ -39,6 +39,7 @@ class Removal:
         formatting: the UUID of the LUKS header that a format has begun and not finished.
         volume_id: its id; empty where nothing is kept by it.
         found: what there was of it when it was last seen that it may go.
+        partly: only some of its paths leave, also where those came by every portal.
         stays_visible: whether its device is there for as long as others need what brought it; its engine says so.
         error: why it did not leave.
         warnings: what a person must know.
@@ -57,13 +58,14 @@ class Removal:
     formatting: Optional[str] = None
     volume_id: str = ""
     found: Found = field(default_factory=Found)
+    partly: bool = False
     stays_visible: bool = False
     error: Optional[StorageError] = None
     warnings: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        return set(self.portals) == set(self.export.portals)
+        return not self.partly and set(self.portals) == set(self.export.portals)
 
     def find(self, view: Sysfs) -> Found:
         """What there is of the volume."""

@@ -18,6 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
     Volume,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 GIB = 1024**3
 EXTENT = 4 * 1024**2
@@ -37,6 +38,9 @@ class MemoryBackend(Backend):
         self.free = free_bytes
         self.refuses: set[str] = set()
         self.calls: list[str] = []
+
+    def until(self, deadline: Deadline) -> MemoryBackend:
+        return self
 
     def inventory(self) -> Inventory:
         return Inventory(dict(self.volumes), dict(self.strangers))

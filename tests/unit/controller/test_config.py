@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm i
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+
+@pytest.fixture(autouse=True)
+def _rtslib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is where the controller is, not where the tests are."""
+    monkeypatch.setattr(lvm, "require", lambda name: None)
+
 
 SECTION = "volume_driver = lvm\nvolume_group = vg0\ntarget_ip_address = 192.0.2.1\n"
 
@@ -81,13 +88,14 @@ def test_a_misspelt_option_gets_the_near_ones(path: Path) -> None:
     assert "target_port" in failure.value.facts["candidates"]
 
 
-TWO = f"[DEFAULT]\nenabled_backends = fast, slow\n[fast]\n{SECTION}[slow]\n{SECTION}"
+TWO = f"[DEFAULT]\nenabled_backends = fast, slow\n[fast]\n{SECTION}[slow]\n{SECTION.replace('vg0', 'vg1')}"
 
 
 @pytest.mark.parametrize(
     ("text", "backend", "code", "field"),
     [
         (TWO, None, "invalid_argument", "backend"),
+        (TWO, "", "invalid_argument", "backend"),
         (TWO, "fasd", "not_found", "backend"),
         (TWO.replace("[slow]", "[sloww]"), "slow", "invalid_argument", "enabled_backends"),
         (TWO.replace("volume_driver = lvm", ""), "slow", "invalid_argument", "volume_driver"),
@@ -109,6 +117,15 @@ def test_a_named_backend_of_several(path: Path) -> None:
     assert config.enabled(str(path), "slow").name == "slow"
     with pytest.raises(StorageError, match="fast, slow"):
         config.enabled(str(path), None)
+
+
+def test_two_backends_on_one_volume_group_are_refused(path: Path) -> None:
+    path.write_text(TWO.replace("vg1", "vg0"), encoding="utf-8")
+    with pytest.raises(StorageError, match="backend slow too") as failure:
+        registry.open_backend(str(path), "fast", Deadline(1))
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volume_group")
+    path.write_text(path.read_text(encoding="utf-8").replace("fast, slow", "fast"), encoding="utf-8")
+    assert registry.open_backend(str(path), "fast", Deadline(1)).lock_name == "volume-group-vg0"
 
 
 def test_a_missing_file_a_directory_and_binary_rubbish(path: Path) -> None:
@@ -156,3 +173,12 @@ def test_a_library_that_the_system_has_starts_the_module_again_there(monkeypatch
     with pytest.raises(StorageError):
         libraries.library("rtslib_fb")
     assert started == ["/usr/bin/python3"]
+
+
+def test_a_backend_that_lacks_its_library_is_not_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(TWO, encoding="utf-8")
+    monkeypatch.setattr(lvm, "require", libraries.require)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(respawn, "probe_interpreters_for_module", lambda paths, name: None)
+    with pytest.raises(StorageError, match="rtslib_fb is not installed"):
+        registry.open_backend(str(path), "fast", Deadline(1))

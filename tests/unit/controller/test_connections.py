@@ -202,6 +202,20 @@ def test_a_result_that_is_not_what_was_decided_is_a_failure(
     assert ask(connector=HOST1)["error_code"] == "internal"
 
 
+def test_what_was_done_is_verified_though_the_time_is_up(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def until(deadline: waiting.Deadline) -> MemoryBackend:
+        given.append(deadline.seconds)
+        return backend
+
+    monkeypatch.setattr(backend, "until", until)
+    assert ask(connector=HOST1, timeout=1)["newly_connected"] == ["a"]
+    assert given == [connections.VERIFY_SECONDS]
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +16,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lvm2
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as backend_module
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, lvm2, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -51,6 +56,7 @@ def rows(**tags: str) -> str:
             "lv_size": "1073741824",
             "lv_tags": value,
             "lv_active": "active",
+            "lv_device_open": "open" if name == "opened" else "",
         }
         for name, value in tags.items()
     ]
@@ -106,6 +112,50 @@ def test_failures_of_lvm(lvm: Commands, stderr: str, status: int | None, code: s
     with pytest.raises(StorageError) as failure:
         a_backend().inventory()
     assert failure.value.code == code
+
+
+def test_a_device_that_is_gone_meanwhile(lvm: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_module, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
+    lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}"), "")
+    backend = a_backend()
+    volume = backend.inventory().volumes["data"]
+    with pytest.raises(StorageError) as failure:
+        backend.users(volume)
+    assert failure.value.code == "aborted"
+
+
+@pytest.fixture
+def opened(lvm: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LvmBackend:
+    """A backend with one volume, whose device something has open."""
+    monkeypatch.setattr(usage, "users", lambda number: [])
+    monkeypatch.setattr(usage, "device_number", lambda path: (253, 5))
+    monkeypatch.setattr(lio, "CONFIGFS", tmp_path)
+    monkeypatch.setattr(backend_module, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(backend_module, "SETTLE_POLL_SECONDS", 0.01)
+    lvm.answer = Finished(("lvs",), 0, rows(opened=f"brickwork.id={ID}"), "")
+    return a_backend()
+
+
+def test_what_has_a_device_open_uses_it(opened: LvmBackend) -> None:
+    assert opened.users(opened.inventory().volumes["opened"]) == [backend_module.SOMETHING]
+
+
+def test_our_own_export_is_no_user(opened: LvmBackend, tmp_path: Path) -> None:
+    (tmp_path / "core" / "iblock_0" / ID).mkdir(parents=True)
+    assert opened.users(opened.inventory().volumes["opened"]) == []
+
+
+def test_a_deletion_that_has_begun_is_no_user(opened: LvmBackend) -> None:
+    assert opened.users(replace(opened.inventory().volumes["opened"], deleting=True)) == []
+
+
+def test_what_only_looks_at_a_device_is_waited_for(
+    opened: LvmBackend, lvm: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = opened.inventory().volumes["opened"]
+    closed = lvm.answer.stdout.replace('"lv_device_open": "open"', '"lv_device_open": ""')
+    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(lvm, "answer", Finished(("lvs",), 0, closed, "")))
+    assert opened.users(volume) == []
 
 
 @pytest.mark.parametrize("name", ["db-data", "a", "a.b_c+d-e", "0", "x" * 100])

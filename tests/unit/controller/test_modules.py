@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend
 from ansible_collections.brickwork.storage.plugins.modules import volume, volume_connection
 
 CONNECTOR = {"host": "host1", "initiator": "iqn.2026-11.org.example:host1", "multipath": True}
@@ -23,8 +24,9 @@ CONFIGURATION = (
 
 
 @pytest.fixture(autouse=True)
-def _root(monkeypatch: pytest.MonkeyPatch) -> None:
+def _controller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(backend, "require", lambda name: None)
 
 
 def call(module: ModuleType, capsys: pytest.CaptureFixture[str], **given: Any) -> dict[str, Any]:

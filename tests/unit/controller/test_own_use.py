@@ -46,6 +46,15 @@ def test_a_device_built_on_it(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/dev/dm-5", "/dev/mapper/vg0-data"])
+def test_loop_devices(root: Path, name: str) -> None:
+    for number, file in enumerate(["/srv/image", name, "/dev/dm-55"]):
+        (root / f"sys/block/loop{number}/loop").mkdir(parents=True)
+        (root / f"sys/block/loop{number}/loop/backing_file").write_text(f"{file}\n", encoding="utf-8")
+    (root / "sys/block/loop3").mkdir()
+    assert usage.users((253, 5), root) == ["/dev/loop1"]
+
+
+@pytest.mark.parametrize("name", ["/dev/dm-5", "/dev/mapper/vg0-data"])
 def test_swap(root: Path, name: str) -> None:
     with open(root / "proc/swaps", "a", encoding="utf-8") as swaps:
         swaps.write(f"/dev/dm-55\tpartition\t1024\t0\t-1\n{name}\tpartition\t1024\t0\t-2\n")

@@ -84,12 +84,15 @@ def test_a_name_that_cannot_be_is_refused(backend: MemoryBackend) -> None:
 
 
 def test_deletes_clearing_first_and_repeats(backend: MemoryBackend) -> None:
-    assert ask(state="absent", check_mode=True)["changed"]
+    predicted = ask(state="absent", check_mode=True)
+    assert predicted["changed"]
     assert backend.calls == []
-    assert ask(state="absent")["changed"]
+    deleted = ask(state="absent")
+    assert deleted["changed"]
     assert backend.calls == ["begin a", "clear a", "delete a"]
     again = ask(state="absent")
     assert not again["changed"]
+    assert predicted["volumes"] == deleted["volumes"] == again["volumes"]
     assert again["volumes"] == [{"name": "a", "id": None, "size_bytes": None, "backend": "memory", "wwn": None}]
 
 
@@ -152,6 +155,18 @@ def test_what_the_controller_itself_uses_is_not_deleted(backend: MemoryBackend) 
     result = ask(state="absent")
     assert (result["error_code"], result["users"]) == ("failed_precondition", ["/mnt"])
     assert backend.calls == []
+
+
+def test_a_volume_that_another_call_is_deleting_is_looked_at_again(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def users(volume: Volume) -> list[str]:
+        del backend.volumes["a"]
+        raise StorageError("aborted", "changed meanwhile")
+
+    monkeypatch.setattr(backend, "users", users)
+    result = ask(state="absent")
+    assert (result["changed"], result["volumes"][0]["id"]) == (False, None)
 
 
 def test_what_is_left_of_an_export_goes_before_the_volume(backend: MemoryBackend) -> None:

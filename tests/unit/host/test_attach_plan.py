@@ -20,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import
     is_too_small,
     missing_portals,
     plan_attach,
+    portals_at_boot,
     record_of,
     too_few_paths,
 )
@@ -307,6 +308,8 @@ def test_first_record_keeps_sessions_of_others_and_no_secret(capture: Capture) -
         ("path_down", record(kept_portals=[PORTAL_B]), True, [PORTAL_B]),
         # Gone since, by a reboot: an attach from the beginning
         ("empty", record(), False, []),
+        ("empty", record(kept_portals=[PORTAL_A]), False, []),
+        ("single_path", record(attached=False, kept_portals=[PORTAL_A, PORTAL_B]), False, [PORTAL_A]),
     ],
 )
 def test_record_of_a_repeat(capture: Capture, tree: str, recorded: Record, attached: bool, kept: list[str]) -> None:
@@ -314,6 +317,12 @@ def test_record_of_a_repeat(capture: Capture, tree: str, recorded: Record, attac
     assert (written.attached, written.kept_portals) == (attached, kept)
     assert written.wwn == CAPTURE_WWN  # of the first attach
     assert bool(written.attach_info) is attached
+
+
+def test_portals_that_are_needed_at_boot() -> None:
+    staying = record(persistent=True, kept_portals=[PORTAL_B])
+    assert portals_at_boot([staying]) == {(PORTAL_A, CAPTURE_TARGET)}
+    assert portals_at_boot([record(), record(persistent=True, attached=False)]) == set()
 
 
 def test_record_takes_the_newest_connection(capture: Capture) -> None:

@@ -19,16 +19,20 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import conn
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connecting import connect
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import AttachPlan, Wanted
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_SIZE,
+    CAPTURE_TARGET,
     CAPTURE_WWN,
     EXCHANGED_WWN,
     PORTAL_A,
     PORTAL_B,
     connection_data,
+    export,
+    portal,
     record,
     volume,
     wanted,
@@ -372,6 +376,36 @@ def test_refused_secret(capture: Capture, iscsiadm: Iscsiadm) -> None:
     assert "CHAP secret" in ended.error.message
 
 
+AT_BOOT = frozenset({(PORTAL_A, CAPTURE_TARGET)})
+
+
+def startup_of(nodes: Path, name: str) -> str:
+    lines = (nodes / CAPTURE_TARGET / name).read_text(encoding="utf-8").splitlines()
+    return next(line.partition(" = ")[2] for line in lines if line.startswith("node.startup"))
+
+
+def test_portal_that_another_attachment_needs_at_boot_stays_automatic(capture: Capture, iscsiadm: Iscsiadm) -> None:
+    for address in (PORTAL_A, PORTAL_B):
+        open_iscsi.write_node(iscsiadm.nodes, portal(address), export())
+    engine, begun = iscsi.Iscsi(capture("multipath").view, Deadline(10)), begun_with(wanted())
+    begun.at_boot = AT_BOOT
+    engine.end([begun])
+    assert startup_of(iscsiadm.nodes, "10.77.1.10,3260") == "automatic"
+    assert startup_of(iscsiadm.nodes, "10.77.2.10,3260") == "manual"
+
+
+@pytest.mark.parametrize(("persistent", "expected"), [(False, "manual"), (True, "automatic")])
+def test_login_that_fails_leaves_what_comes_at_boot(
+    capture: Capture, iscsiadm: Iscsiadm, persistent: bool, expected: str
+) -> None:
+    begun = begun_with(wanted())
+    begun.at_boot, begun.record.persistent = AT_BOOT, persistent
+    connect([begun], capture("empty").view, Deadline(10))
+    assert code_of(begun) == "unavailable"
+    assert startup_of(iscsiadm.nodes, "10.77.1.10,3260") == "automatic"
+    assert startup_of(iscsiadm.nodes, "10.77.2.10,3260") == expected
+
+
 def test_one_volume_fails_and_the_other_comes(capture: Capture, iscsiadm: Iscsiadm) -> None:
     iscsiadm.dead = {PORTAL_B: DOWN}
     other = wanted(volume=volume(id="2", wwn=EXCHANGED_WWN))
@@ -412,6 +446,53 @@ def test_deadline_passes(
     assert ended.error
     assert said in ended.error.message
     assert 30 <= clock.now - started < 31
+
+
+def test_what_is_usable_at_the_deadline_has_come(
+    capture: Capture, clock: Clock, iscsiadm: Iscsiadm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The second session is there and never brings its disk.
+    tree = capture("path_down")
+    monkeypatch.setattr(connecting, "write_attributes", lambda writes, deadline: None)
+    ended = begun_with(wanted(), ())
+    connect([ended], tree.view, Deadline(attempts.STRAGGLER_SECONDS / 2))
+    assert (ended.error, ended.is_usable) == (None, True)
+    assert ended.link
+
+
+def test_link_that_is_missing_is_not_blamed_on_multipathd(capture: Capture) -> None:
+    tree = capture("multipath")
+    without_link(tree)
+    begun = attempt()
+    look(begun, tree)
+    assert not begun.is_usable
+    assert "udev made no link" in begun.late().message
+
+
+def test_what_was_usable_and_is_no_more_has_not_come(capture: Capture) -> None:
+    tree = capture("path_down")
+    begun = attempt()
+    look(begun, tree)
+    assert begun.is_usable
+    without_link(tree)
+    look(begun, tree)
+    assert not begun.is_usable
+
+
+def test_scan_that_hangs_does_not_take_the_whole_time(
+    capture: Capture, clock: Clock, iscsiadm: Iscsiadm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def write(writes: list[tuple[str, str]], deadline: Deadline) -> None:
+        given.append(deadline.seconds)
+        clock.sleep(deadline.remaining())
+
+    for acting in (connecting, iscsi):
+        monkeypatch.setattr(acting, "write_attributes", write)
+    connect([begun_with(lun_7(), ())], capture("multipath").view, Deadline(30))
+    assert len(given) > 3
+    assert max(given) <= WRITE_SECONDS
 
 
 def test_no_link_at_the_deadline(

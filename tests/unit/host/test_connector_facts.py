@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
 import pytest
@@ -114,6 +115,25 @@ def test_module_goes_on_in_the_other_interpreter(run_module: Run, monkeypatch: p
     with patch_module_args({}), pytest.raises(SystemExit):
         volume_connector_facts.main()
     assert taken == [str(own)]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_multipath_is_what_was_asked_for_also_while_multipathd_restarts(
+    monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    def properties(root: str, ip: str, multipath: bool, enforce: bool) -> dict[str, Any]:
+        return {"ip": ip, "multipath": False}  # as os-brick 6.1 does where multipathd does not answer
+
+    modules = {
+        "os_brick": {"exception": SimpleNamespace(BrickException=Exception)},
+        "os_brick.initiator": {"connector": SimpleNamespace(get_connector_properties=properties)},
+        "os_brick.privileged": {"nvmeof": SimpleNamespace()},
+    }
+    for name, holds in modules.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**holds))
+    monkeypatch.setattr(brick, "require", lambda: None)
+    monkeypatch.setattr(brick, "_import", lambda: None)
+    assert brick.connector("192.0.2.1", asked, False) == {"ip": "192.0.2.1", "multipath": asked}
 
 
 class NoRoute(socket.socket):

@@ -19,6 +19,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import cryp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import removal_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import Encryption
+from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import AttachPlan
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
@@ -106,6 +107,15 @@ def test_open(programs: Programs) -> None:
     assert programs.started == ["wipefs", "open"]
     assert programs.arguments[1][-2:] == ["/dev/dm-0", NAME]
     assert (done.header_bytes, done.formatting) == (HEADER_BYTES, None)
+
+
+def test_a_file_is_not_formatted(programs: Programs) -> None:
+    one = attempt(programs, may_format=True)
+    one.found = Found(paths=(FoundPath("volume", "glusterfs", "running", None, 2**30, False),), file="/srv/volume")
+    open_it(programs, one)
+    assert one.error
+    assert (one.error.code, one.error.facts["field"]) == ("unimplemented", "encryption")
+    assert programs.started == []
 
 
 def test_format(programs: Programs) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,8 +22,10 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.rbd
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import engine_named
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import Wanted, plan_attach
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import BrickExport
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.module import secrets_in
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.host.tree import Tree
@@ -324,6 +326,29 @@ def test_what_passes_through_is_where_os_brick_said(tree: Tree) -> None:
     known = export.knowing({"path": "/dev/storpool/db-data"})
     assert [path.device for path in known.find(tree.view, None).paths] == ["sp-3"]
     assert known.links(None, False) == ["/dev/storpool/db-data"]
+
+
+def test_a_kernel_name_is_not_trusted_after_a_reboot(tree: Tree) -> None:
+    export = cast(BrickExport, connection("storpool").export)
+    tree.put("/proc/sys/kernel/random/boot_id", "first\n")
+    tree.put("/dev/nvme1n1", "")
+    tree.put("/dev/data", {"link": "nvme1n1"})
+    tree.put("/sys/class/block/nvme1n1/size", "8\n")
+    by_name = export.to_keep(tree.view, {"type": "block", "path": "/dev/nvme1n1"})
+    by_link = export.to_keep(tree.view, {"type": "block", "path": "/dev/data"})
+    assert export.knowing(by_name).find(tree.view, None).device == "nvme1n1"
+    tree.put("/proc/sys/kernel/random/boot_id", "second\n")
+    assert not export.knowing(by_name).find(tree.view, None).anything
+    assert export.knowing(by_link).find(tree.view, None).device == "nvme1n1"
+
+
+def test_a_file_of_a_dead_server_does_not_hold_up_whoever_looks(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/var/lib/brickwork/mounts/0/db-data"
+    tree.put(path, "")
+    monkeypatch.setattr(Sysfs, "link_target", lambda view, link: pytest.fail(f"{link} was asked for in this process"))
+    monkeypatch.setattr(shares, "state_of", lambda view, asked: shares.NO_ANSWER)
+    found = connection("storpool").export.knowing({"path": path}).find(tree.view, None)
+    assert [path.state for path in found.paths] == ["no answer"]
 
 
 def test_an_answer_comes_or_is_not_waited_for() -> None:

@@ -47,5 +47,11 @@ def test_portal_that_never_answers(listening: str) -> None:
     assert reasons == {silent: "no answer within 0.3 s"}
 
 
+def test_portal_that_cannot_even_be_asked(listening: str) -> None:
+    everybody = "255.255.255.255:3260"
+    reasons = unreachable([portal(everybody), portal(listening)], Deadline(5))
+    assert reasons == {everybody: "network is unreachable"}
+
+
 def test_nothing_to_ask() -> None:
     assert unreachable([], Deadline(5)) == {}

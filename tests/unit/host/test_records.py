@@ -117,7 +117,14 @@ def test_unreadable_file_is_named(records: Records, directory: Path, text: str) 
 
 @pytest.mark.parametrize(
     ("name", "backend", "expected"),
-    [("a", None, "1"), ("a", "lvm", "1"), ("a", "ceph", None), ("twice", "ceph", "3"), ("x", None, None)],
+    [
+        ("a", None, "1"),
+        ("a", "lvm", "1"),
+        ("a", "ceph", None),
+        ("twice", "ceph", "3"),
+        ("2", None, "2"),
+        ("x", None, None),
+    ],
 )
 def test_by_name(name: str, backend: Optional[str], expected: Optional[str]) -> None:
     known = [of("a", "1"), of("twice", "2"), of("twice", "3", "ceph")]
@@ -130,3 +137,11 @@ def test_name_that_fits_volumes_of_two_backends() -> None:
         by_name([of("twice", "2"), of("twice", "3", "ceph")], "twice", None)
     assert (caught.value.code, caught.value.facts["field"]) == ("invalid_argument", "backend")
     assert caught.value.facts["candidates"] == ["ceph", "lvm"]
+
+
+def test_name_that_fits_two_volumes_of_one_backend() -> None:
+    # Of two controllers, whose backends are called alike.
+    with pytest.raises(StorageError, match="name it by its id") as caught:
+        by_name([of("twice", "2"), of("twice", "3")], "twice", "lvm")
+    assert (caught.value.code, caught.value.facts["field"]) == ("invalid_argument", "volumes")
+    assert caught.value.facts["candidates"] == ["2", "3"]

@@ -30,6 +30,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.records imp
 from ansible_collections.brickwork.storage.plugins.modules import volume_attach
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
     CAPTURE_ID,
+    CAPTURE_TARGET,
     CAPTURE_WWN,
     HOST,
     PORTAL_A,
@@ -170,6 +171,16 @@ def test_check_mode_predicts_a_detach(host: Host, capture: Capture) -> None:
         "size_bytes": None,
     }
     assert host.records.all() == [record()]
+
+
+def test_a_detach_tells_the_name_that_the_host_had_when_it_attached(
+    host: Host, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.tree = capture("multipath")
+    host.records.write(record())
+    monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+    result = host.run(check_mode=True, state="absent", volumes=["capture1", "unknown"])
+    assert [one["host"] for one in result["attachments"]] == [HOST, "renamed"]
 
 
 def test_check_mode_predicts_a_refused_detach(host: Host, capture: Capture) -> None:
@@ -339,6 +350,80 @@ def test_failed_repair_leaves_the_record_as_it_was(
     assert host.records.all() == [before]
     # The path that was there might be another volume's by now.
     assert [path.rpartition("/sys/")[2] for path, _text in asked_anew] == ["block/sda/device/rescan"]
+
+
+def by(*addresses: str) -> dict[str, Any]:
+    data = connection_data(target_portal=addresses[0], target_portals=list(addresses))
+    data.update(target_iqns=[CAPTURE_TARGET] * len(addresses), target_luns=[0] * len(addresses))
+    return connection(connection_info={"driver_volume_type": "iscsi", "data": data})
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("given", [by(PORTAL_A), by(PORTAL_A, "10.77.3.10:3260")])
+def test_connection_that_would_forget_a_device_is_refused(
+    host: Host, capture: Capture, given: dict[str, Any], check_mode: bool
+) -> None:
+    host.tree = capture("multipath")
+    host.records.write(record())
+    result = host.run(check_mode, connections=[given], multipath=True)
+    assert (result["error_code"], result["field"]) == ("already_exists", "connection_info")
+    assert result["portals"] == [PORTAL_B]
+    assert host.records.all() == [record()]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        # The portal that is named no more brought nothing.
+        ("single_path", by(PORTAL_A)),
+        # One more is named.
+        ("multipath", by(PORTAL_A, PORTAL_B, "10.77.3.10:3260")),
+        # In another order
+        ("multipath", by(PORTAL_B, PORTAL_A)),
+    ],
+)
+def test_connection_by_other_portals_that_forgets_nothing(
+    host: Host, capture: Capture, name: str, given: dict[str, Any]
+) -> None:
+    host.tree = capture(name)
+    host.records.write(record())
+    assert host.run(connections=[given], multipath=True)["changed"] is False
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("recorded", [None, record(kept_portals=[PORTAL_A, PORTAL_B])])
+def test_nothing_of_ours_could_come_back_at_boot(
+    host: Host, capture: Capture, recorded: Optional[Record], check_mode: bool
+) -> None:
+    host.tree = capture("multipath")
+    if recorded:
+        host.records.write(recorded)
+    result = host.run(check_mode, connections=[connection()], multipath=True, persistent=True)
+    assert (result["error_code"], result["field"]) == ("failed_precondition", "persistent")
+    assert result["portals"] == [PORTAL_A, PORTAL_B]
+    assert host.records.all() == ([recorded] if recorded else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "multipath", "kept"),
+    [("multipath", True, [PORTAL_A]), ("single_path", True, [PORTAL_A]), ("multipath", True, [])],
+)
+def test_what_of_ours_comes_back_at_boot_is_enough(
+    host: Host, capture: Capture, name: str, multipath: bool, kept: list[str]
+) -> None:
+    host.tree = capture(name)
+    host.records.write(record(multipath=multipath, kept_portals=kept, persistent=True))
+    result = host.run(True, connections=[connection()], multipath=multipath, persistent=True)
+    assert "error_code" not in result
+
+
+def test_what_is_refused_is_not_attached(host: Host, capture: Capture) -> None:
+    # Refused for its encryption, while it also lacks its link.
+    host.tree = capture("multipath")
+    host.tree.remove("/dev/disk")
+    host.records.write(record(encrypted=True))
+    result = host.run(connections=[connection()], multipath=True)
+    assert (result["error_code"], result["field"]) == ("already_exists", "encryption")
 
 
 ENCRYPTION = {"passphrase": "a passphrase that nobody else has"}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
     Volume,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library, require
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
@@ -37,6 +38,12 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 DEFAULT_TARGET_PREFIX = "iqn.2026-11.org.brickwork:"
 # Clearing slower than this means that the device hangs.
 CLEARING_BYTES_PER_SECOND = 1024 * 1024
+# To take back what could not be finished, whatever the time of the call.
+UNDO_SECONDS = 30
+# What only looks at a device, as udev does at a new one, has closed it by then.
+SETTLE_SECONDS = 3
+SETTLE_POLL_SECONDS = 0.2
+SOMETHING = "something that has its device open"
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,19 @@ class LvmBackend(Backend):
     @classmethod
     def from_section(cls, section: Section, deadline: Deadline) -> LvmBackend:
         """The backend that a section of the configuration describes."""
-        return cls(section.name, settings(section), deadline)
+        found = settings(section)
+        require("rtslib_fb")
+        return cls(section.name, found, deadline)
+
+    @property
+    def lock_name(self) -> str:
+        # Not the section's name: that can be changed, and another file can have another one for the same volumes.
+        return f"volume-group-{self._settings.volume_group}"
+
+    def until(self, deadline: Deadline) -> LvmBackend:
+        other = LvmBackend(self.name, self._settings, deadline)
+        other._found = self._found
+        return other
 
     # Reading
 
@@ -131,7 +150,23 @@ class LvmBackend(Backend):
 
     def users(self, volume: Volume) -> list[str]:
         entry = self._found[volume.name]
-        return usage.users(usage.device_number(entry.device)) if entry.active else []
+        if not entry.active:
+            return []
+        with self._reading(volume):
+            found = usage.users(usage.device_number(entry.device))
+        return found or ([SOMETHING] if self._stays_open(volume) else [])
+
+    def _stays_open(self, volume: Volume) -> bool:
+        """Whether something else than this backend has the device open: a loop device, a virtual machine, another target."""
+        # Whoever deletes a volume has it open for as long as the clearing takes; other calls wait for that.
+        if volume.deleting or self._lio.has_open(volume.id):
+            return False
+        patience = self._deadline.within(SETTLE_SECONDS)
+        opened = self._found[volume.name].opened
+        while opened and not patience.passed:
+            time.sleep(SETTLE_POLL_SECONDS)
+            opened = any(entry.opened for entry in self._group.logical_volumes() if entry.name == volume.name)
+        return opened
 
     def begin_deletion(self, volumes: Sequence[Volume]) -> None:
         fresh = [volume.name for volume in volumes if not volume.deleting]
@@ -201,19 +236,52 @@ class LvmBackend(Backend):
             return self._lio.sessions(volume.id)
 
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        self._retag(changes)
-        self._activate([after for before, after in changes])
-        failures = self._change_lio([after for before, after in changes], self._realise)
+        volumes = [after for before, after in changes]
+        try:
+            self._retag(changes)
+            self._activate(volumes)
+            refused, unsaved = self._change_lio(volumes, self._realise)
+            failures, exported = {**unsaved, **refused}, True
+        except (StorageError, OSError) as error:
+            failures, exported = dict.fromkeys((volume.name for volume in volumes), _failure(error)), False
         # A connection that could not be made leaves nothing behind, or it would keep other hosts away.
         undone = [
             (after, before) for before, after in changes if after.name in failures and before.holders != after.holders
         ]
-        if undone:
-            failures = {**self.disconnect(undone), **failures}
-        return failures
+        return {**failures, **self.until(Deadline(UNDO_SECONDS))._undo(undone, exported, failures)}
+
+    def _undo(self, changes: Sequence[tuple[Volume, Volume]], exported: bool, failures: Failures) -> Failures:
+        """Take connections back that could not be made.
+
+        Args:
+            changes: each volume as it was to be, and as it was.
+            exported: whether LIO was changed.
+            failures: why the connections could not be made.
+
+        Returns:
+            The failures of the volumes that could not be given back either.
+        """
+        kept: Failures = {}
+        try:
+            if changes and exported:
+                # What cannot be saved now was not saved before either, so no reboot brings it back.
+                kept, _unsaved = self._change_lio([before for after, before in changes], self._withdraw)
+            self._retag([change for change in changes if change[1].name not in kept])
+        except (StorageError, OSError) as error:
+            kept = dict.fromkeys((before.name for after, before in changes), _failure(error))
+        return {
+            name: StorageError(
+                failures[name].code,
+                f"{failures[name].message} The volume stays on record as connected, because that could not be taken back: "
+                f"{error.message} Release it with state absent.",
+                **failures[name].facts,
+            )
+            for name, error in kept.items()
+        }
 
     def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        failures = self._change_lio([after for before, after in changes], self._withdraw)
+        refused, unsaved = self._change_lio([after for before, after in changes], self._withdraw)
+        failures = {**unsaved, **refused}
         self._retag([change for change in changes if change[1].name not in failures])
         return failures
 
@@ -249,12 +317,19 @@ class LvmBackend(Backend):
     def _withdraw(self, volume: Volume) -> None:
         self._lio.withdraw(volume.id, [holder.initiator for holder in volume.holders])
 
-    def _change_lio(self, volumes: Sequence[Volume], change: Callable[[Volume], None]) -> Failures:
+    def _change_lio(self, volumes: Sequence[Volume], change: Callable[[Volume], None]) -> tuple[Failures, Failures]:
         """Change the exports of volumes, and save those that succeeded at once.
 
         A volume that failed stays marked as not saved, so that the next call for it does not take it for finished.
+
+        Returns:
+            The volumes that were not changed, and those that were, but not saved.
+
+        Raises:
+            StorageError, OSError: where nothing was changed at all.
         """
-        failures: Failures = {}
+        refused: Failures = {}
+        unsaved: Failures = {}
         # Other backends of this controller have their own lock, but the same LIO and the same file.
         with exclusive("lio", f"exports of backend {self.name}", self._deadline):
             self._lio.forget_cached()
@@ -262,13 +337,17 @@ class LvmBackend(Backend):
                 try:
                     change(volume)
                 except StorageError as error:
-                    failures[volume.name] = error
+                    refused[volume.name] = error
                 except (OSError, self._rtslib_error) as error:
-                    failures[volume.name] = StorageError(
+                    refused[volume.name] = StorageError(
                         "unavailable", f"LIO refused to change the export of volume {volume.name}: {error}."
                     )
-            self._lio.save(volume.id for volume in volumes if volume.name not in failures)
-        return failures
+            changed = [volume for volume in volumes if volume.name not in refused]
+            try:
+                self._lio.save([volume.id for volume in changed])
+            except (StorageError, OSError, self._rtslib_error) as error:
+                unsaved = dict.fromkeys((volume.name for volume in changed), _failure(error))
+        return refused, unsaved
 
     def _activate(self, volumes: Sequence[Volume]) -> None:
         inactive = [volume.name for volume in volumes if not self._found[volume.name].active]
@@ -296,13 +375,22 @@ class LvmBackend(Backend):
         except (OSError, self._rtslib_error) as error:
             raise StorageError(
                 "aborted",
-                f"The export of volume {volume.name} could not be read, or changed meanwhile: {error}; repeat the call.",
+                f"Volume {volume.name} could not be read, or changed meanwhile: {error}; repeat the call.",
             ) from None
 
     @property
     def _rtslib_error(self) -> type[Exception]:
         error: type[Exception] = library("rtslib_fb").RTSLibError
         return error
+
+
+def _failure(error: Exception) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
+    return StorageError(
+        "unavailable",
+        f"The controller could not change or save its exports: {error}. Correct that, and repeat the call.",
+    )
 
 
 def wwn(volume_id: str) -> str:
@@ -344,6 +432,13 @@ def settings(section: Section) -> Settings:
         for option, given in addresses.items()
         for address in given
     ]
+    for name, options in section.others.items():
+        if (options.get("volume_driver"), options.get("volume_group")) == (section.driver, values["volume_group"]):
+            raise section.error(
+                "volume_group",
+                f"{values['volume_group']} is the volume group of backend {name} too; give each a volume group of its own, or take one "
+                "of them out of enabled_backends",
+            )
     return Settings(values["volume_group"], tuple(dict.fromkeys(portals)), prefix, values["volume_clear"])
 
 

@@ -126,7 +126,7 @@ class Lio:
         saved = not _marker(volume_id).exists()
         group = self._group(target) if target else None
         if target is None or group is None:
-            leftover = target or not saved or any(CONFIGFS.glob(f"core/iblock_*/{volume_id}"))
+            leftover = target or not saved or self.has_open(volume_id)
             return (
                 Export(self.target_name(volume_id), None, None, (), {}, open=False, saved=saved) if leftover else None
             )
@@ -140,6 +140,10 @@ class Lio:
             open=group.enable and all(group.get_attribute(name) == value for name, value in ATTRIBUTES.items()),
             saved=saved,
         )
+
+    def has_open(self, volume_id: str) -> bool:
+        """Whether LIO has the volume's device open, exported or not."""
+        return any(CONFIGFS.glob(f"core/iblock_*/{volume_id}"))
 
     def sessions(self, volume_id: str) -> dict[str, list[str]]:
         """The initiators that are logged in, with the addresses that the kernel shows of them."""

@@ -44,13 +44,14 @@ RESERVED_PARTS = (
 
 @dataclass(frozen=True)
 class LogicalVolume:
-    """A logical volume as lvs reports it."""
+    """A logical volume as lvs reports it; opened where something on this machine has its device open."""
 
     name: str
     uuid: str
     size_bytes: int
     tags: tuple[str, ...]
     active: bool
+    opened: bool
     device: str
 
 
@@ -71,7 +72,7 @@ class VolumeGroup:
 
     def logical_volumes(self) -> list[LogicalVolume]:
         """Every visible logical volume of the group."""
-        fields = "lv_name,lv_uuid,vg_uuid,lv_size,lv_tags,lv_active"
+        fields = "lv_name,lv_uuid,vg_uuid,lv_size,lv_tags,lv_active,lv_device_open"
         return [
             LogicalVolume(
                 name=row["lv_name"],
@@ -79,6 +80,7 @@ class VolumeGroup:
                 size_bytes=int(row["lv_size"]),
                 tags=tuple(filter(None, row["lv_tags"].split(","))),
                 active=row["lv_active"] == "active",
+                opened=row["lv_device_open"] == "open",
                 device=_device(row["vg_uuid"], row["lv_uuid"]),
             )
             for row in self._report("lvs", "lv", fields)

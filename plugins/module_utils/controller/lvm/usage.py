@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 def users(number: tuple[int, int], root: Path = Path("/")) -> list[str]:
     """Who uses the device as its own: mount points, C(swap), and the devices that are built on it.
 
-    The kernel's target is none of them, nor is a process that merely has the device open, as udev has at times.
+    Not what merely has the device open, as the kernel's target has, and udev at times: nobody tells who that is.
 
     Args:
         number: of the device, major and minor.
@@ -25,8 +26,13 @@ def users(number: tuple[int, int], root: Path = Path("/")) -> list[str]:
     sysfs = (root / "sys/dev/block" / device).resolve()
     if (sysfs / "holders").is_dir():
         found += sorted(_name(holder) for holder in (sysfs / "holders").iterdir())
+    names = (f"/dev/{sysfs.name}", f"/dev/mapper/{_name(sysfs)}")
+    for backing_file in sorted((root / "sys/block").glob("loop*/loop/backing_file")):
+        with contextlib.suppress(OSError):  # it has just been taken away
+            if backing_file.read_text(encoding="utf-8").rstrip("\n") in names:
+                found.append(f"/dev/{backing_file.parents[1].name}")
     swaps = (root / "proc/swaps").read_text(encoding="utf-8").splitlines()[1:]
-    if any(line.split()[0] in (f"/dev/{sysfs.name}", f"/dev/mapper/{_name(sysfs)}") for line in swaps):
+    if any(line.split()[0] in names for line in swaps):
         found.append("swap")
     return found
 

@@ -12,6 +12,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.removal imp
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
+# For writes to the kernel. One that hangs on a dead path must not hold up what comes by the others until the call's time is over.
+WRITE_SECONDS = 5.0
+
 
 class Engine(ABC):
     """What brings the volumes of some protocols to this host and takes them away; one object for one batch.

@@ -16,7 +16,7 @@ from typing import cast
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import NAME, write_attributes
 from ansible_collections.brickwork.storage.plugins.module_utils.host import processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
-from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS, Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.fibre_channel_ports import (
     ONLINE,
     Ports,
@@ -61,7 +61,7 @@ class FibreChannel(Engine):
     def go_on(self, attempts: list[Attempt]) -> None:
         ports = ports_of(self._view)
         writes = [write for attempt in attempts for write in self.scans(attempt, ports)]
-        write_attributes(list(dict.fromkeys(writes)), self._deadline)
+        write_attributes(list(dict.fromkeys(writes)), self._deadline.within(WRITE_SECONDS))
 
     def end(self, attempts: list[Attempt]) -> None:
         """Nothing: at boot the ports see each other again, and the kernel takes every volume that they show it."""

@@ -14,7 +14,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.apart import wri
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
 from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi, processes
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
-from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS, Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.probing import PROBE_SECONDS, unreachable
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
@@ -61,13 +61,17 @@ class Iscsi(Engine):
     def go_on(self, attempts: list[Attempt]) -> None:
         self._collect()
         self._log_in()
-        write_attributes([write for attempt in attempts for write in self.scans(attempt)], self._deadline)
+        writes = [write for attempt in attempts for write in self.scans(attempt)]
+        write_attributes(writes, self._deadline.within(WRITE_SECONDS))
 
     def end(self, attempts: list[Attempt]) -> None:
+        for _running, logins in self._running.values():
+            self._keep_startup(logins)
         for attempt in attempts:
             for portal in attempt.wanted.portals:
                 if portal.address not in attempt.record.kept_portals:
-                    open_iscsi.set_startup(self._nodes, portal, attempt.wanted.persistent)
+                    needed = (portal.address, portal.target) in attempt.at_boot
+                    open_iscsi.set_startup(self._nodes, portal, attempt.wanted.persistent or needed)
 
     def settle(self, removals: list[Removal]) -> None:
         targets = {portal.target for removal in removals for portal in removal.portals}
@@ -99,6 +103,7 @@ class Iscsi(Engine):
             if not running.ended:
                 continue
             del self._running[target]
+            self._keep_startup(logins)
             finished = running.wait(Deadline(1))
             told = open_iscsi.login_failures(finished.stderr)
             there = {(session.portal, session.target) for session in self._view.sessions()}
@@ -109,6 +114,12 @@ class Iscsi(Engine):
                 attempt.failures[portal.address] = words
                 attempt.refused = attempt.refused or number == open_iscsi.LOGIN_REFUSED
                 self._queue(attempt, attempt.next_logins())
+
+    def _keep_startup(self, logins: list[tuple[Portal, Attempt]]) -> None:
+        """For the login the node record was written anew; what comes by it at boot must still come where the attempt fails."""
+        for portal, attempt in logins:
+            if attempt.record.persistent or (portal.address, portal.target) in attempt.at_boot:
+                open_iscsi.set_startup(self._nodes, portal, True)
 
     def scans(self, attempt: Attempt) -> list[tuple[str, str]]:
         """The writes that make the kernel look for the LUN where a session has not brought it."""

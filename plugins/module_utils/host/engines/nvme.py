@@ -13,7 +13,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.commands import 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import nvme_fabrics, nvme_sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
-from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import Engine
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.engine import WRITE_SECONDS, Engine
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_boot import NvmeBoot
 from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import Controller
@@ -60,7 +60,8 @@ class Nvme(Engine):
             if running.ended:
                 del self._running[portal]
                 self._note(portal, running)
-        write_attributes([write for attempt in attempts for write in self.rescans(attempt)], self._deadline)
+        writes = [write for attempt in attempts for write in self.rescans(attempt)]
+        write_attributes(writes, self._deadline.within(WRITE_SECONDS))
 
     def end(self, attempts: list[Attempt]) -> None:
         for running in self._running.values():

@@ -36,7 +36,7 @@ class OsBrick(Engine):
     def go_on(self, attempts: list[Attempt]) -> None:
         for answer in self._calls.answers() if self._calls else []:
             attempt = self._attempts[answer.number]
-            attempt.attach_info = answer.device
+            attempt.attach_info = cast(BrickExport, attempt.export).to_keep(self._view, answer.device)
             found = {path.portal for path in attempt.export.find(self._view, None).paths}
             for address in attempt.export.addresses:
                 if address not in found:

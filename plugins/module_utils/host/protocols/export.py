@@ -140,3 +140,12 @@ class BrickExport(Export):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     engine = "os_brick"
+
+    def to_keep(self, view: Sysfs, device: dict[str, Any]) -> dict[str, Any]:
+        """What is recorded of the attach.
+
+        Args:
+            view: the host.
+            device: what os-brick returned.
+        """
+        return device

@@ -25,22 +25,35 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs impor
 
 @dataclass(frozen=True)
 class OtherExport(BrickExport):
-    """A volume of which nothing is known but where it came; C(path) is None before that."""
+    """A volume of which nothing is known but where it came.
+
+    Args:
+        path: of the device or file; None before it has come.
+        boot_id: of the boot in which it came there, where the path may be another device's in the next.
+    """
 
     path: Optional[str] = None
+    boot_id: Optional[str] = None
 
     has_wwn = False
     several_paths = False
 
     def knowing(self, attach_info: Mapping[str, Any]) -> Export:
         path = attach_info.get("path")
-        return replace(self, path=path) if isinstance(path, str) else self
+        return replace(self, path=path, boot_id=attach_info.get("boot_id")) if isinstance(path, str) else self
+
+    def to_keep(self, view: Sysfs, device: dict[str, Any]) -> dict[str, Any]:
+        directory, _slash, name = str(device.get("path")).rpartition("/")
+        if directory == "/dev" and view.link_target(f"/dev/{name}") == name:
+            return {**device, "boot_id": _boot_id(view)}
+        return device
 
     def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
-        if self.path is None:
+        if self.path is None or self.boot_id not in (None, _boot_id(view)):
             return Found()
         address = self.portals[0].address
-        device = view.link_target(self.path)
+        # Asking for a file of a file system whose server is dead may never end.
+        device = view.link_target(self.path) if self.path.startswith("/dev/") else None
         size = text(Path(view.attribute_path("class/block")) / (device or "-") / "size")
         if device and size:
             return Found(paths=(FoundPath(device, address, "running", None, int(size) * SECTOR_BYTES, False),))
@@ -62,6 +75,10 @@ class FileSystemExport(OtherExport):
 
     record_decides = True
     stays_mounted = True
+
+
+def _boot_id(view: Sysfs) -> str:
+    return text(view.root / "proc/sys/kernel/random/boot_id")
 
 
 def validate(protocol: str, data: dict[str, Any], where: str) -> OtherExport:

@@ -1,0 +1,149 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections that fail half-way: whatever fails, no volume stays with a host that cannot use it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils import commands, waiting
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Failures, Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend, lio
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+HOLDER = Holder("host1", "iqn.1993-08.org.debian:01:a", False)
+
+
+class Controller:
+    """LVM with two volumes, which remembers their tags, and LIO, which can be made to fail.
+
+    Args:
+        directory: of the locks.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.tags = {
+            name: {f"brickwork.id=00000000-0000-4000-8000-00000000000{number}"} for number, name in enumerate("ab")
+        }
+        self.broken: set[str] = set()
+        self.withdrawn: list[str] = []
+
+    def run(self, argv: Sequence[str], deadline: Deadline) -> Finished:
+        """LVM's commands."""
+        program, *arguments = argv
+        if program == "lvchange" and "--activate" in arguments and "activate" in self.broken:
+            return Finished(tuple(argv), 5, "", "cannot activate")
+        names = [argument.partition("/")[2] for argument in arguments if argument.startswith("vg0/")]
+        for option, tag in zip(arguments, arguments[1:]):
+            for name in names:
+                if option == "--addtag":
+                    self.tags[name].add(tag)
+                elif option == "--deltag":
+                    self.tags[name].discard(tag)
+        volumes = [
+            {
+                "lv_name": name,
+                "lv_uuid": name,
+                "vg_uuid": "vg",
+                "lv_size": "1024",
+                "lv_tags": ",".join(tags),
+                "lv_active": "",
+                "lv_device_open": "",
+            }
+            for name, tags in self.tags.items()
+        ]
+        # A program that is killed may have done its work.
+        return Finished(tuple(argv), None if deadline.passed else 0, json.dumps({"report": [{"lv": volumes}]}), "")
+
+    def realise(self, export: lio.Export, users: dict[str, str]) -> None:
+        if "realise" in self.broken:
+            raise OSError("no such address")
+
+    def withdraw(self, volume_id: str, staying: Sequence[str]) -> None:
+        if "withdraw" in self.broken:
+            raise OSError("no way back")
+        self.withdrawn.append(volume_id)
+
+    def save(self, volume_ids: Sequence[str]) -> None:
+        if "save" in self.broken:
+            raise OSError("no space left on device")
+        if "file" in self.broken:
+            raise StorageError("failed_precondition", "not JSON")
+
+    def connect(self, deadline: Deadline) -> Failures:
+        opened = backend.LvmBackend(
+            "lvm", backend.Settings("vg0", (lio.Portal("192.0.2.1", 3260),), "iqn.2026-11.org:", "zero"), Deadline(5)
+        )
+        found = opened.inventory().volumes
+        changes = [(volume, rules.connected(volume, HOLDER, False, ())) for volume in found.values()]
+        return opened.until(deadline).connect(changes)
+
+    @property
+    def held(self) -> bool:
+        return any(tag.startswith("brickwork.connection") for tags in self.tags.values() for tag in tags)
+
+
+@pytest.fixture
+def controller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Controller:
+    found = Controller(tmp_path)
+    monkeypatch.setattr(commands, "run", found.run)
+    monkeypatch.setattr(backend, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
+    monkeypatch.setattr(backend, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
+    monkeypatch.setattr(lio.Lio, "forget_cached", lambda self: None)
+    for name in ("realise", "withdraw", "save"):
+        monkeypatch.setattr(lio.Lio, name, getattr(found, name))
+    return found
+
+
+def test_what_succeeds_stays(controller: Controller) -> None:
+    assert controller.connect(Deadline(5)) == {}
+    assert controller.held
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        ("activate", "unavailable"),
+        ("realise", "unavailable"),
+        ("save", "unavailable"),
+        ("file", "failed_precondition"),
+    ],
+)
+def test_what_fails_is_taken_back(controller: Controller, broken: str, code: str) -> None:
+    controller.broken = {broken}
+    failures = controller.connect(Deadline(5))
+    assert {name: error.code for name, error in failures.items()} == {"a": code, "b": code}
+    assert not controller.held
+    assert len(controller.withdrawn) == (0 if broken == "activate" else 2)
+
+
+def test_waiting_in_vain_for_lio_is_taken_back(controller: Controller) -> None:
+    with waiting.exclusive("lio", "another call", Deadline(1), controller.directory):
+        failures = controller.connect(Deadline(0.1))
+    assert {name: error.code for name, error in failures.items()} == {"a": "aborted", "b": "aborted"}
+    assert not controller.held
+
+
+def test_a_call_whose_time_is_up_takes_back_what_it_can_have_done(controller: Controller) -> None:
+    assert {error.code for error in controller.connect(Deadline(0)).values()} == {"deadline_exceeded"}
+    assert not controller.held
+
+
+def test_what_cannot_be_taken_back_is_said(controller: Controller) -> None:
+    controller.broken = {"realise", "withdraw"}
+    failures = controller.connect(Deadline(5))
+    assert "no such address" in failures["a"].message
+    assert "no way back" in failures["a"].message
+    assert "state absent" in failures["a"].message
+    assert controller.held
