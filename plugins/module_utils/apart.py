@@ -125,12 +125,13 @@ def _work(calls: Sequence[Callable[[], None]], writing: int) -> NoReturn:
         with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write(NAME)
         left = deque(enumerate(calls))
-        workers = []
+        workers: list[threading.Thread] = []
         while left:
-            # One after another is the quickest, as long as none hangs.
-            worker = threading.Thread(target=_work_off, args=(left, writing), daemon=True)
-            worker.start()
-            workers.append(worker)
+            # One after another is the quickest, as long as none hangs; where some do, so may many.
+            for _twice_as_many in range(min(len(left), len(workers) or 1)):
+                worker = threading.Thread(target=_work_off, args=(left, writing), daemon=True)
+                worker.start()
+                workers.append(worker)
             before = len(calls)
             while 0 < len(left) < before:
                 before = len(left)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
-LOCK_DIRECTORY = Path("/run/lock/brickwork")
+# Not below /run/lock: there everybody may write.
+LOCK_DIRECTORY = Path("/run/brickwork/lock")
 POLL_SECONDS = 0.05
 
 
@@ -54,17 +55,17 @@ def exclusive(name: str, purpose: str, deadline: Deadline, directory: Path = LOC
         directory: where the lock files are.
 
     Raises:
-        StorageError: C(aborted), naming the holder, when the deadline passes first.
+        StorageError: C(aborted), naming the holder, when the deadline passes first; C(permission_denied) for who is not root.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(directory / f"{name}.lock", "a+", encoding="utf-8") as lock:
+    path = directory / f"{name}.lock"
+    with open(_open(path), "a+", encoding="utf-8") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if deadline.passed:
-                    raise StorageError("aborted", _held_message(lock.name, deadline)) from None
+                    raise StorageError("aborted", _held_message(path, deadline)) from None
                 time.sleep(min(POLL_SECONDS, deadline.remaining() or POLL_SECONDS))
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose}))
@@ -72,9 +73,21 @@ def exclusive(name: str, purpose: str, deadline: Deadline, directory: Path = LOC
         yield
 
 
-def _held_message(path: str, deadline: Deadline) -> str:
+def _open(path: Path) -> int:
     try:
-        holder = json.loads(Path(path).read_text(encoding="utf-8"))
+        path.parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        # A link would have what it points to truncated.
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except PermissionError as error:
+        raise StorageError(
+            "permission_denied", f"The lock {path} cannot be opened ({error.strerror}); run this as root, with become."
+        ) from error
+
+
+def _held_message(path: Path, deadline: Deadline) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
         held_by = f"process {holder['pid']} ({holder['purpose']})"
     except (OSError, ValueError, KeyError, TypeError):
         held_by = "another process"

@@ -130,7 +130,7 @@ attachments:
       returned: when attached, or known beforehand
       sample: 360014055f0c6a3e3b0f4a539d579b3b8
     multipath:
-      description: Whether the device is a multipath map.
+      description: Whether one device, a multipath map or an NVMe namespace, stands for several paths.
       type: bool
       returned: always
       sample: true

@@ -19,7 +19,6 @@ MOMENT, DELAY = (float(text) for text in os.environ["KILLED_AT"].split(":"))
 PLACES = (
     "/var/lib/brickwork",
     "/run/brickwork",
-    "/run/lock/brickwork",
     "/var/lib/iscsi",
     "/etc/rtslib-fb-target",
     "/sys/kernel/config/target",

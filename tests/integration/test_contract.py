@@ -285,11 +285,11 @@ def test_a_host_that_holds_the_lock_is_named(lab: Lab, volume: str) -> None:
     connections = lab.connect("host1", volume)
     lab.ssh(
         "host1",
-        "mkdir -p /run/lock/brickwork; nohup flock /run/lock/brickwork/attachments.lock sleep 60 >/dev/null 2>&1 &",
+        "mkdir -p /run/brickwork/lock; nohup flock /run/brickwork/lock/attachments.lock sleep 60 >/dev/null 2>&1 &",
     )
     refused = lab.refuse("host1", "volume_attach", "aborted", connections=connections, multipath=True, timeout=2)
-    assert "/run/lock/brickwork/attachments.lock" in refused["msg"]
-    lab.ssh("host1", "fuser -k /run/lock/brickwork/attachments.lock 2>/dev/null; true")
+    assert "/run/brickwork/lock/attachments.lock" in refused["msg"]
+    lab.ssh("host1", "fuser -k /run/brickwork/lock/attachments.lock 2>/dev/null; true")
     lab.disconnect("host1", volume)
 
 

@@ -19,7 +19,7 @@ SIZE = 64 * 1024**2
 RBD = "rbd --conf /run/ceph-lab/ceph.conf"
 SERVICE = (CHECKOUT / "tests/lab/services/ceph").read_text(encoding="utf-8")
 LEFTOVERS = """
-find /sys/bus/rbd/devices /dev/rbd /run/brickwork -mindepth 1 2>/dev/null
+find /sys/bus/rbd/devices /dev/rbd /run/brickwork/rbd -mindepth 1 2>/dev/null
 find /var/lib/brickwork/attachments -name 'rbd-*'
 find /tmp -name 'brickrbd_*'
 """

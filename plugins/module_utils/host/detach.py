@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Optional
 
@@ -22,11 +22,14 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.registry import require
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.identity import own_names
+from ansible_collections.brickwork.storage.plugins.module_utils.host.nvme_sysfs import controllers
 from ansible_collections.brickwork.storage.plugins.module_utils.host.plan import describe
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import BrickExport, Export
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import LOCK, Record, Records, by_name
 from ansible_collections.brickwork.storage.plugins.module_utils.host.releasing import release
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusals
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
@@ -86,7 +89,7 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
     """What is to be taken away for a volume.
 
     Args:
-        connection: of the volume.
+        connection: of the volume; what its record tells beyond that leaves, too.
         record: of its attachment; None where somebody else attached it.
         others: the records of the attachments that stay.
         force: go on where data can no longer be saved.
@@ -94,11 +97,12 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
     needed = {
         (portal.address, portal.target) for other in others for portal in recorded(other.connection).export.portals
     }
+    export = _united(connection.export, record) if record else connection.export
     return Removal(
         connection.volume.name,
-        connection.export,
+        export,
         connection.volume.wwn or (record.wwn if record else None),
-        connection.export.portals,
+        export.portals,
         frozenset(record.kept_portals if record else ()),
         frozenset(needed),
         record.multipath if record else False,
@@ -108,6 +112,32 @@ def removal_of(connection: Connection, record: Optional[Record], others: list[Re
         record.formatting if record else None,
         volume_id=connection.volume.id,
     )
+
+
+def _united(given: Export, record: Record) -> Export:
+    """All by which a volume may have come, whatever of it a connection names: else it would stay by the rest, unknown to anybody."""
+    attached = recorded(record.connection).export
+    if isinstance(given, BrickExport):
+        return given  # which has the secrets that os-brick may want
+    known = {(portal.address, portal.target) for portal in attached.portals}
+    further = [portal for portal in given.portals if (portal.address, portal.target) not in known]
+    same = isinstance(given, type(attached))
+    return replace(attached, portals=(*attached.portals, *further)) if same and attached.several_paths else attached
+
+
+def _is_there(removal: Removal, found: Found, now: Sysfs) -> bool:
+    """Whether there is anything to take away of a volume that this host has no record of."""
+    ending = [session for session in found.sessions if removal.ends(session)]
+    if removal.export.engine == "nvme" and not ending:
+        # It is seen for as long as others need the controllers; all that could be done is to refuse what is in use.
+        return bool(users(now, found))
+    return bool(found.paths or found.own_map) or any(not _brings_something(session, now) for session in ending)
+
+
+def _brings_something(session: Session, now: Sysfs) -> bool:
+    if session.scsi_host is None:
+        return any(controller.session == session and controller.paths for controller in now.once(controllers))
+    return bool(now.disks(session))
 
 
 def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) -> list[_Job]:
@@ -126,7 +156,7 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
         removal = removal_of(parsed, record, staying, params["force"])
         visible = record is not None or not parsed.export.record_decides
         found = removal.find(now) if visible else Found()
-        there = record is not None or found.anything
+        there = record is not None or _is_there(removal, found, now)
         opened = opened_as(now, name_of(parsed.volume.id))
         recorded_host = str(record.connection["host"]) if record else host
         needed = removal if there or opened else None

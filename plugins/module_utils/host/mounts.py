@@ -52,18 +52,24 @@ def everywhere(view: Sysfs) -> list[Mount]:
     return view.once(_everywhere)
 
 
-def points(view: Sysfs, numbers: set[str]) -> list[str]:
-    """Where any of some devices is mounted.
-
-    Args:
-        view: the host.
-        numbers: major and minor of each device, C(8:0).
-    """
-    return sorted({mount.point for mount in everywhere(view) if mount.device in numbers})
+def points(view: Sysfs, names: set[str]) -> list[str]:
+    """Where any of some devices is mounted, by their kernel names."""
+    mounted = by_device(view)
+    return sorted({mount.point for name in names for mount in mounted.get(name, [])})
 
 
 def by_device(view: Sysfs) -> dict[str, list[Mount]]:
     """The mounts by the kernel name of each block device they are on."""
+    return view.once(_by_device)
+
+
+def around(view: Sysfs, file: str) -> Optional[Mount]:
+    """The mount that a file is on; None where nothing is mounted there."""
+    outside = [mount for mount in everywhere(view) if file.startswith(mount.point.rstrip("/") + "/")]
+    return max(outside, key=lambda mount: len(mount.point), default=None)
+
+
+def _by_device(view: Sysfs) -> dict[str, list[Mount]]:
     shared = _devices_of_btrfs(view)
     numbers = {view.number(entry.name): entry.name for entry in entries(view.root / "sys/class/block")}
     found: dict[str, list[Mount]] = {}
@@ -78,12 +84,6 @@ def by_device(view: Sysfs) -> dict[str, list[Mount]]:
         for name in names - {""}:
             found.setdefault(name, []).append(mount)
     return found
-
-
-def around(view: Sysfs, file: str) -> Optional[Mount]:
-    """The mount that a file is on; None where nothing is mounted there."""
-    outside = [mount for mount in everywhere(view) if file.startswith(mount.point.rstrip("/") + "/")]
-    return max(outside, key=lambda mount: len(mount.point), default=None)
 
 
 def _everywhere(view: Sysfs) -> list[Mount]:

@@ -9,6 +9,7 @@ The order protects data.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import LATE, flush
@@ -30,7 +31,11 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # For programs that only look at a new device.
 PATIENCE_SECONDS = 3.0
+# Forced: a flush that hangs is given up in time for what comes after it, but has a moment in any case.
 LAST_FLUSH_SECONDS = 10.0
+AFTER_FLUSH_SECONDS = 30.0
+# A map must not stay as it was never meant to be, also where the time is over.
+TAKE_BACK_SECONDS = 10.0
 
 
 def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
@@ -45,7 +50,7 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
     for engine, its in engines:
         engine.settle(its)
     cryptsetup.settle(((removal.opened_as, removal.find(view)) for removal in removals), view, deadline)
-    _give_up(remaining(removals), view, deadline)
+    given_up = _give_up(remaining(removals), view, deadline)
     _check(remaining(removals), view, deadline)
     cryptsetup.discard_unfinished(remaining(removals), view, deadline)
     opened = [removal for removal in remaining(removals) if cryptsetup.standing(view, removal)]
@@ -61,7 +66,15 @@ def release(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         removal.needed_elsewhere |= stopped
     for engine, its in engines:
         engine.take_away(remaining(its))
+    for removal in remaining(removals):
+        if removal.export.stays_mounted and removal.whole and removal.found.file:
+            removal.warnings.append(
+                f"{removal.volume}: {removal.found.file} was flushed and is free, but its file system stays mounted: os-brick does not "
+                "unmount it. Unmount it where no other volume needs it."
+            )
+    _find_left_by_others(remaining(removals), view)
     wait_until_gone(remaining(removals), view, deadline, _left)
+    _tell_of(given_up)
 
 
 def _left(removal: Removal, now: Sysfs) -> Optional[str]:
@@ -73,13 +86,40 @@ def _left(removal: Removal, now: Sysfs) -> Optional[str]:
     return found.node if leaving else None
 
 
-def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
+def _find_left_by_others(removals: list[Removal], view: Sysfs) -> None:
+    """Fail for volumes that are still there by portals that nobody named: they are not detached."""
+    now = view.glance()
+    for removal in removals:
+        if not removal.whole or removal.wwn is None:
+            continue
+        found = removal.find(now)
+        if found.others and found.multipath_map and found.multipath_map.wwid == removal.wwn:
+            devices = ", ".join(f"/dev/{path.device}" for path in found.others)
+            removal.error = StorageError(
+                "failed_precondition",
+                f"{found.node} is left with the paths {devices}, which came by portals that neither the connection nor this host's "
+                "record names. End the sessions that brought them, then repeat the detach.",
+            )
+
+
+@dataclass(frozen=True)
+class _GivenUp:
+    """A volume whose paths are all dead; alias is of its map, which was told to fail what it had queued before, if it did."""
+
+    removal: Removal
+    node: str
+    alias: Optional[str]
+    queued: bool
+
+
+def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> list[_GivenUp]:
     """With force, have dead maps fail what they queue.
 
     This comes before anything is asked: a program that hangs in a write to such a map uses it, and cannot even be killed before.
     What is mounted or stacked on it is not touched; that is refused in the next step.
     """
     now = view.glance()
+    given_up = []
     for removal in [removal for removal in removals if removal.force]:
         found = removal.find(now)
         opened = opened_device(now, removal)
@@ -88,14 +128,32 @@ def _give_up(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
         dead = removal.whole and node and not found.running_paths and not found.others
         if not (dead and may_pass(users(now, found, opened))):
             continue
-        gave_up = ""
-        if found.multipath_map:
-            alias = found.multipath_map.alias
+        alias = found.multipath_map.alias if found.multipath_map else None
+        queued = False
+        if alias:
+            queued = "queue_if_no_path" in run(["dmsetup", "table", alias], deadline).stdout
             run(["dmsetup", "message", alias, "0", "fail_if_no_path"], deadline)
-            gave_up = f" The map {alias} was told to fail what it had queued (fail_if_no_path)."
-        removal.warnings.append(
-            f"{removal.volume}: all paths of {node} were dead; what was not written to it before is lost.{gave_up}"
-        )
+        given_up.append(_GivenUp(removal, str(node), alias, queued))
+    return given_up
+
+
+def _tell_of(given_up: list[_GivenUp]) -> None:
+    """Tell what was lost; where a volume did not leave after all, its map queues again."""
+    deadline = Deadline(TAKE_BACK_SECONDS)
+    for one in given_up:
+        name, told = one.removal.volume, ""
+        if one.alias:
+            told = f" The map {one.alias} was told to fail what it had queued (fail_if_no_path)."
+        if not one.removal.error:
+            one.removal.warnings.append(
+                f"{name}: all paths of {one.node} were dead; what was not written to it before is lost.{told}"
+            )
+        elif one.alias and one.queued:
+            run(["dmsetup", "message", one.alias, "0", "queue_if_no_path"], deadline)
+            one.removal.warnings.append(
+                f"{name}: all paths of {one.node} are dead. What waited to be written to it has failed; what comes from now on "
+                "waits for a path again (queue_if_no_path)."
+            )
 
 
 def _check(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
@@ -130,7 +188,7 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
             continue
         flushing += [(removal, node) for node in nodes]
     if any(removal.force for removal in removals):
-        deadline = deadline.within(LAST_FLUSH_SECONDS)
+        deadline = deadline.within(max(LAST_FLUSH_SECONDS, deadline.remaining() - AFTER_FLUSH_SECONDS))
     failures = flush([node for _removal, node in flushing], deadline)
     for (removal, node), failure in zip(flushing, failures):
         if failure and removal.force:

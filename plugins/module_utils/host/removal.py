@@ -69,7 +69,9 @@ class Removal:
 
     def find(self, view: Sysfs) -> Found:
         """What there is of the volume."""
-        return self.export.knowing(self.attach_info).find(view, self.wwn)
+        export = self.export.knowing(self.attach_info)
+        # By some portals all leaves that these have brought, whatever it is.
+        return export.find_own(view, self.wwn) if self.whole else export.find(view, self.wwn)
 
     def ends(self, session: Session) -> bool:
         """Whether a session is this removal's to end, once nothing else comes by it."""
@@ -105,16 +107,17 @@ def refusals(view: Sysfs, removals: Sequence[tuple[Removal, Found]]) -> list[Opt
     """
     # A path more or less does not disturb who uses the volume by the others.
     whole = [(removal, found) for removal, found in removals if removal.whole]
-    using = users_of_each(view, [(found, opened_device(view, removal)) for removal, found in whole])
-    of_removal = {id(removal): users for (removal, _found), users in zip(whole, using)}
-    return [_refusal(removal, found, of_removal.get(id(removal), [])) for removal, found in removals]
+    opened = [opened_device(view, removal) for removal, _found in whole]
+    using = users_of_each(view, [(found, over) for (_removal, found), over in zip(whole, opened)])
+    of_removal = {id(removal): seen for (removal, _found), seen in zip(whole, zip(using, opened))}
+    return [_refusal(removal, found, *of_removal.get(id(removal), ([], None))) for removal, found in removals]
 
 
-def _refusal(removal: Removal, found: Found, using: list[str]) -> Optional[StorageError]:
+def _refusal(removal: Removal, found: Found, using: list[str], opened: Optional[str]) -> Optional[StorageError]:
     if using:
         return StorageError(
             "failed_precondition",
-            f"{found.node} is in use: {', '.join(using)}. Unmount or stop what uses it, then detach.",
+            f"{found.node or f'/dev/{opened}'} is in use: {', '.join(using)}. Unmount or stop what uses it, then detach.",
             users=using,
         )
     if removal.whole and found.node and not found.running_paths and not removal.force:

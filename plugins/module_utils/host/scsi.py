@@ -9,7 +9,13 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, MultipathMap, Session, Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import (
+    MPATH_UUID_PREFIX,
+    Disk,
+    MultipathMap,
+    Session,
+    Sysfs,
+)
 
 BY_ID = "/dev/disk/by-id/"
 
@@ -35,6 +41,24 @@ def found(view: Sysfs, disks: Iterable[Disk], wwn: Optional[str], sessions: Iter
         multipath_map=over,
         others=tuple(_path(disk, over) for disk in elsewhere if disk),
     )
+
+
+def of_volume(view: Sysfs, disks: Iterable[Disk], wwn: Optional[str]) -> list[Disk]:
+    """Those of some disks that are not known to be another volume: a target may have given its LUN away since.
+
+    Args:
+        view: the host.
+        disks: that came by the volume's portals.
+        wwn: of the volume where it is known.
+    """
+    return [disk for disk in disks if wwn is None or _told_wwid(view, disk) in (None, wwn)]
+
+
+def _told_wwid(view: Sysfs, disk: Disk) -> Optional[str]:
+    """What a disk's map says it is, else what it says itself: a path of a map goes with it, whatever came in its place since."""
+    uuids = [view.dm(holder, "uuid") for holder in view.holders(disk.name)]
+    mapped = (uuid[len(MPATH_UUID_PREFIX) :] for uuid in uuids if uuid.startswith(MPATH_UUID_PREFIX))
+    return next(mapped, disk.wwid)
 
 
 def _path(disk: Disk, over: Optional[MultipathMap]) -> FoundPath:

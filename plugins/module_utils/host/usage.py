@@ -14,6 +14,7 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import apart
 from ansible_collections.brickwork.storage.plugins.module_utils.host import mounts, processes, shares
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import names_in, text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import MPATH_UUID_PREFIX, Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -46,16 +47,18 @@ def users_of_each(view: Sysfs, volumes: Sequence[tuple[Found, Optional[str]]]) -
     seen = [_seen_users(view, found, opened) for found, opened in volumes]
     # Only the kernel knows of those that no file tells of.
     doubtful = [
-        (using, device)
+        (using, device, runs)
         for (found, opened), using in zip(volumes, seen)
-        for device in [None if found.file else opened or found.device]
-        if device and not using and found.running_paths
+        if not using and not found.file
+        for device, runs in _topmost(view, found, opened)
     ]
-    # An open waits for whoever is closing the device, and so for what is written to a dead one. The flush will tell.
-    questions = [partial(_open_alone, view.device_path(device)) for _using, device in doubtful]
-    for (using, device), answer in zip(doubtful, apart.ask(questions, Deadline(ANSWER_SECONDS))):
+    questions = [partial(_open_alone, view.device_path(device)) for _using, device, _runs in doubtful]
+    for (using, device, runs), answer in zip(doubtful, apart.ask(questions, Deadline(ANSWER_SECONDS))):
         if answer == HELD:
             using.append(f"something in the kernel that holds /dev/{device}")
+        elif answer is None and runs:
+            # The kernel refuses at once what is held, and only then waits for a path. So a dead device that does not answer is free.
+            using.append(f"something unknown, as /dev/{device} could not be asked in time")
     return seen
 
 
@@ -66,8 +69,7 @@ def _seen_users(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
         return []
     names, stacked = _parts(view, found, opened)
     numbers = {view.number(name) for name in names} - {""}
-    stacked_numbers = {view.number(name) for name in stacked} - {""}
-    using = [f"mount point {point}" for point in mounts.points(view, numbers | stacked_numbers)]
+    using = [f"mount point {point}" for point in mounts.points(view, names | stacked)]
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
     using += sorted({_stacked_user(view, name) for name in stacked})
     return using + [
@@ -84,17 +86,14 @@ def may_pass(using: list[str]) -> bool:
 
 def _parts(view: Sysfs, found: Found, opened: Optional[str]) -> tuple[set[str], set[str]]:
     """The device with its paths and partitions, and what is stacked on any of them."""
-    own = {path.device for path in found.paths}
-    if opened:
-        own.add(opened)
-    if found.device:
-        own.add(found.device)
+    own = _devices(found, opened)
     for name in sorted(own):
         own.update(view.partitions(name))
     stacked: set[str] = set()
     waiting = sorted(own)
     while waiting:
-        for holder in view.holders(waiting.pop()):
+        name = waiting.pop()
+        for holder in [*view.holders(name), *_loops(view, name)]:
             if holder in own or holder in stacked:
                 continue
             # kpartx's partitions of a map belong to it; multipath removes them with it.
@@ -102,6 +101,41 @@ def _parts(view: Sysfs, found: Found, opened: Optional[str]) -> tuple[set[str], 
             (own if is_partition else stacked).add(holder)
             waiting.append(holder)
     return own, stacked
+
+
+def _devices(found: Found, opened: Optional[str]) -> set[str]:
+    return found.devices | ({opened} if opened else set())
+
+
+def _topmost(view: Sysfs, found: Found, opened: Optional[str]) -> list[tuple[str, bool]]:
+    """The devices of a volume that nothing of its own holds, each with whether it should answer.
+
+    The kernel holds a path for its map and a map for its partitions; a disk's own partitions are asked for with the disk.
+    """
+    own, _stacked = _parts(view, found, opened)
+    dead = {path.device for path in found.paths if path.state != "running"}
+    kernels = {part for name in _devices(found, opened) for part in view.partitions(name)}
+    return [
+        (name, bool(found.running_paths) and name not in dead)
+        for name in sorted(own - kernels)
+        if view.number(name) and own.isdisjoint(view.holders(name))
+    ]
+
+
+def _loops(view: Sysfs, name: str) -> list[str]:
+    """The loop devices over a block device: the kernel counts them neither as its holders nor among those who open it."""
+    paths = [f"/dev/{name}", f"/dev/mapper/{view.dm(name, 'name')}"]
+    backings = view.once(_loops_by_backing)
+    return [loop for path in paths for loop in backings.get(path, [])]
+
+
+def _loops_by_backing(view: Sysfs) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    directory = view.attribute_path("class/block")
+    for name in names_in(directory):
+        if name.startswith("loop"):
+            found.setdefault(text(f"{directory}/{name}/loop/backing_file"), []).append(name)
+    return found
 
 
 def _stacked_user(view: Sysfs, name: str) -> str:
@@ -112,6 +146,8 @@ def _stacked_user(view: Sysfs, name: str) -> str:
         return f"volume group {group}"
     if uuid.startswith("CRYPT-"):
         return f"encrypted device {dm_name}"
+    if name.startswith("loop"):
+        return f"loop device /dev/{name}"
     return f"device {dm_name or name}"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import pytest
 
+from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import attach, releasing
 from ansible_collections.brickwork.storage.plugins.module_utils.host.attempt import Attempt
@@ -170,10 +171,14 @@ def test_a_map_with_paths_of_others_is_not_given_up(
     capture: Capture, monkeypatch: pytest.MonkeyPatch, by_both: bool, given_up: bool
 ) -> None:
     ran: list[Any] = []
-    monkeypatch.setattr(releasing, "run", lambda argv, deadline: ran.append(argv))
+
+    def run(argv: list[str], deadline: Deadline) -> Finished:
+        ran.append(argv)
+        return Finished(tuple(argv), 0, "", "")
+
+    monkeypatch.setattr(releasing, "run", run)
     portals = export().portals if by_both else (portal(PORTAL_B),)
     removal = Removal("capture1", replace(export(), portals=portals), CAPTURE_WWN, portals, force=True)
     view = capture("dead_map").view
     assert bool(removal.find(view).others) is not by_both
-    releasing._give_up([removal], view, Deadline(5))
-    assert bool(ran) is bool(removal.warnings) is given_up
+    assert bool(releasing._give_up([removal], view, Deadline(5))) is bool(ran) is given_up

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 import pytest
 
+from ansible_collections.brickwork.storage.plugins.module_utils.host import usage
 from ansible_collections.brickwork.storage.plugins.module_utils.host.usage import users
 from ansible_collections.brickwork.storage.tests.unit.host.examples import CAPTURE_WWN, PORTAL_A, SHARED_TARGET, export
 from ansible_collections.brickwork.storage.tests.unit.host.tree import Capture, Tree
@@ -190,8 +191,57 @@ def test_kernel(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert using(tree) == ["something in the kernel that holds /dev/dm-0"]
 
 
-def test_dead_device_is_not_opened(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The open would wait for a path.
-    tree = capture("dead_map")
+def test_kernel_holds_a_dead_device(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Force gives up what was not written, but takes nothing away from under a file system.
     hold(monkeypatch, "/dev/dm-0")
-    assert using(tree) == []
+    assert using(capture("dead_map")) == ["something in the kernel that holds /dev/dm-0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "users"),
+    [("multipath", ["something unknown, as /dev/dm-0 could not be asked in time"]), ("dead_map", [])],
+)
+def test_device_that_does_not_answer(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, name: str, users: list[str]
+) -> None:
+    # The open of a dead device waits for a path once it is clear that nobody holds it.
+    monkeypatch.setattr(usage, "ANSWER_SECONDS", 0.0)
+    assert using(capture(name)) == users
+
+
+def test_kernel_holds_the_second_of_two_paths_without_a_map(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold(monkeypatch, "/dev/sdb")
+    assert using(capture("two_paths_without_map")) == ["something in the kernel that holds /dev/sdb"]
+
+
+@pytest.mark.parametrize(("name", "device"), [("two_paths_without_map", "sdb"), ("dead_map", "dm-0")])
+def test_btrfs(capture: Capture, name: str, device: str) -> None:
+    # Its device number is made up.
+    tree = capture(name)
+    tree.put(f"/dev/{device}", "")
+    tree.put(f"/sys/fs/btrfs/3f2739c0/devices/{device}", {"link": f"../../../../block/{device}"})
+    tree.put("/proc/1/mountinfo", f"600 1 0:41 / /data rw shared:1 - btrfs /dev/{device} rw\n")
+    assert using(tree) == ["mount point /data"]
+
+
+def test_map_that_is_held_for_its_partitions_alone(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = capture("in_use")
+    tree.put("/proc/1/mountinfo", "")
+    found = export(target=SHARED_TARGET, lun=1).find(tree.view, None)
+    [partition] = tree.view.holders(str(found.device))
+    hold(monkeypatch, f"/dev/{found.device}")
+    assert using(tree, 1) == []
+    hold(monkeypatch, f"/dev/{partition}")
+    assert using(tree, 1) == [f"something in the kernel that holds /dev/{partition}"]
+
+
+@pytest.mark.parametrize("backing", ["/dev/dm-0", "/dev/mapper/mpatha"])
+def test_loop_device(capture: Capture, backing: str) -> None:
+    tree = capture("multipath")
+    tree.put(tree.resolve("/sys/block/dm-0/dm/name"), "mpatha\n")
+    tree.put("/sys/devices/virtual/block/loop7/loop/backing_file", f"{backing}\n")
+    tree.put("/sys/devices/virtual/block/loop7/dev", "7:7\n")
+    tree.put("/sys/class/block/loop7", {"link": "../../devices/virtual/block/loop7"})
+    assert using(tree) == ["loop device /dev/loop7"]
+    tree.put("/proc/1/mountinfo", "600 1 7:7 / /data rw shared:1 - ext4 /dev/loop7 rw\n")
+    assert using(tree) == ["mount point /data", "loop device /dev/loop7"]

@@ -72,6 +72,11 @@ def test_what_hangs_holds_up_neither_the_others_nor_us(tmp_path: Path, blocked: 
     assert time.monotonic() - started < 30
 
 
+def test_many_that_hang_do_not_hold_up_what_is_asked_last(tmp_path: Path, blocked: Path) -> None:
+    ended = apart([*[partial(put, blocked)] * 20, partial(put, tmp_path / "free")], Deadline(2.5))
+    assert ended == [*[LATE] * 20, None]
+
+
 def test_nothing_to_do() -> None:
     assert apart([], Deadline(0)) == []
 

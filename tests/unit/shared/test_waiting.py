@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import LOCK_DIRECTORY, Deadline, exclusive
 
 # A process without Ansible, which takes the lock as the code does.
 HOLDER = """
@@ -116,6 +117,30 @@ def test_other_locks_are_free(directory: Path, holder: subprocess.Popen[str]) ->
 def test_locks_are_roots_alone(directory: Path) -> None:
     with exclusive("it", "test", Deadline(1), directory):
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_link_in_the_place_of_a_lock_is_not_followed(directory: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("data")
+    directory.mkdir(parents=True)
+    (directory / "it.lock").symlink_to(precious)
+    with pytest.raises(OSError, match=r"it\.lock"), exclusive("it", "test", Deadline(1), directory):
+        pytest.fail("the lock was taken")
+    assert precious.read_text() == "data"
+
+
+def test_who_is_not_root_is_told_so(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, flags: int, mode: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError) as caught, exclusive("it", "test", Deadline(1), directory):
+        pytest.fail("the lock was taken")
+    assert (caught.value.code, "become" in caught.value.message) == ("permission_denied", True)
+
+
+def test_locks_are_where_only_root_writes() -> None:
+    assert "/run/lock" not in map(str, LOCK_DIRECTORY.parents)
 
 
 def test_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

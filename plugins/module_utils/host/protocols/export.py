@@ -62,6 +62,8 @@ class Export(ABC):
     is_file: ClassVar[bool] = False
     # Whether the host shows it also while it is not attached, so that the record alone tells that it is.
     record_decides: ClassVar[bool] = False
+    # Whether the file system that brought it stays mounted when it is detached.
+    stays_mounted: ClassVar[bool] = False
 
     @property
     def addresses(self) -> list[str]:
@@ -92,6 +94,10 @@ class Export(ABC):
             view: the host.
             wwn: of the volume where it is known: finds a map that has lost all its paths.
         """
+
+    def find_own(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        """The same without what is known to be another volume, where the place of this one may have been given to another."""
+        return self.find(view, wwn)
 
     @abstractmethod
     def links(self, wwid: Optional[str], multipath: bool) -> list[str]:

@@ -18,7 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.fibre_chann
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Sysfs
 
 WWPN = "a WWPN, 16 hexadecimal digits as in 500a098280cba500"
 # Two levels of addressing at 16 bits each, as the kernel numbers them.
@@ -66,8 +66,15 @@ class FibreChannelExport(Export):
         return replace(self, portals=own) if own else self
 
     def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        return scsi.found(view, self._disks(view, wwn), wwn)
+
+    def find_own(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        return scsi.found(view, scsi.of_volume(view, self._disks(view, wwn), wwn), wwn)
+
+    def _disks(self, view: Sysfs, wwn: Optional[str]) -> list[Disk]:
         numbers = {number for portal in self.portals for number in self.numbers(portal.lun)}
-        ours, others = [], []
+        ours: list[Disk] = []
+        others: list[Disk] = []
         for port in ports_of(view).remote:
             portal = next((portal for portal in self.portals if portal.leads_to(port)), None)
             if portal:
@@ -76,7 +83,7 @@ class FibreChannelExport(Export):
                 others += view.disks_below(port.directory, address(port.wwpn, port.initiator), numbers)
         # The kernel itself takes a volume by every port that shows it, also by those that the connection does not name.
         known = {wwn} if wwn else {disk.wwid for disk in ours if disk.wwid}
-        return scsi.found(view, [*ours, *(disk for disk in others if disk.wwid in known)], wwn)
+        return [*ours, *(disk for disk in others if disk.wwid in known)]
 
     def numbers(self, lun: int) -> list[int]:
         """How the kernel may number a LUN, the likeliest first."""

@@ -13,7 +13,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import in
 from ansible_collections.brickwork.storage.plugins.module_utils.host import scsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Disk, Session, Sysfs
 
 # open-iscsi makes a file of this name.
 PORTAL = re.compile(r"^(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})$", re.ASCII)
@@ -33,14 +33,23 @@ class IscsiExport(Export):
     can_persist = True
 
     def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        sessions, disks = self._seen(view)
+        return scsi.found(view, disks, wwn, sessions)
+
+    def find_own(self, view: Sysfs, wwn: Optional[str]) -> Found:
+        sessions, disks = self._seen(view)
+        return scsi.found(view, scsi.of_volume(view, disks, wwn), wwn, sessions)
+
+    def _seen(self, view: Sysfs) -> tuple[list[Session], list[Disk]]:
         wanted = {(portal.address, portal.target): portal.lun for portal in self.portals}
-        sessions, disks = [], []
+        sessions: list[Session] = []
+        disks: list[Disk] = []
         for session in view.sessions():
             lun = wanted.get((session.portal, session.target))
             if lun is not None:
                 sessions.append(session)
                 disks += [disk for disk in view.disks(session) if disk.lun == lun]
-        return scsi.found(view, disks, wwn, sessions)
+        return sessions, disks
 
     def links(self, wwid: Optional[str], multipath: bool) -> list[str]:
         return scsi.links(wwid, multipath)

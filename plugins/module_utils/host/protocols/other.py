@@ -19,7 +19,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import shar
 from ansible_collections.brickwork.storage.plugins.module_utils.host.files import text
 from ansible_collections.brickwork.storage.plugins.module_utils.host.found import Found, FoundPath
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import BrickExport, Export, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import FILE_SYSTEMS
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import FILE_SYSTEMS, MOUNTED
 from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import SECTOR_BYTES, Sysfs
 
 
@@ -70,6 +70,13 @@ class OtherExport(BrickExport):
         return {"path": self.path}
 
 
+class FileSystemExport(OtherExport):
+    """A file of a file system that os-brick leaves as it is when it disconnects the volume."""
+
+    record_decides = True
+    stays_mounted = True
+
+
 def _boot_id(view: Sysfs) -> str:
     return text(view.root / "proc/sys/kernel/random/boot_id")
 
@@ -79,5 +86,6 @@ def validate(protocol: str, data: dict[str, Any], where: str) -> OtherExport:
     if protocol == "vzstorage" and ":" in str(data.get("export", "")).rpartition("/")[2]:
         # It would be kept with the export; the message must not repeat it.
         raise invalid(f"{where}.export", "no password in it: let the host join with pstorage auth-node once", "***")
-    settings = {f"{protocol}_mount_point_base": shares.DIRECTORY} if protocol in FILE_SYSTEMS else {}
-    return OtherExport((Portal(protocol, ""),), data, protocol.upper(), settings)
+    settings = {f"{protocol}_mount_point_base": shares.DIRECTORY} if protocol in MOUNTED else {}
+    kind = FileSystemExport if protocol in FILE_SYSTEMS else OtherExport
+    return kind((Portal(protocol, ""),), data, protocol.upper(), settings)

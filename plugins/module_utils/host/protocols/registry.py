@@ -12,9 +12,10 @@ from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 
-# Those that os-brick mounts, and all that pass through it.
-FILE_SYSTEMS = ("glusterfs", "quobyte", "vzstorage")
-OTHERS = (*FILE_SYSTEMS, "gpfs", "huaweisdshypervisor", "lightos", "scaleio", "storpool", "vmdk")
+# Those that os-brick mounts, those whose volumes are files, and all that pass through it.
+MOUNTED = ("glusterfs", "quobyte", "vzstorage")
+FILE_SYSTEMS = (*MOUNTED, "gpfs")
+OTHERS = (*FILE_SYSTEMS, "huaweisdshypervisor", "lightos", "scaleio", "storpool", "vmdk")
 
 # As connection_info's driver_volume_type names them.
 PROTOCOLS = ("fibre_channel", "iscsi", "iser", "local", "nfs", "nvme", "nvmeof", "rbd", *OTHERS)
