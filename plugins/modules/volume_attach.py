@@ -43,7 +43,8 @@ options:
     elements: dict
   volumes:
     description:
-      - For O(state=absent), the names of the volumes. The host keeps a record of its attachments.
+      - For O(state=absent), the names of the volumes, or the id of one whose name another one has, too. The host keeps a record of its
+        attachments.
     type: list
     elements: str
   backend:
@@ -196,7 +197,7 @@ attachments:
       sample: {name: db-data, id: 5f0c6a3e-3b0f-4a53-9d57-9b3b8a1f6a10, size_bytes: 1073741824, backend: lvm,
         wwn: 360014055f0c6a3e3b0f4a539d579b3b8}
     host:
-      description: This host's name.
+      description: This host's name; for O(state=absent) the one that it had when the volume was attached.
       type: str
       returned: always
       sample: db1
