@@ -122,6 +122,8 @@ BATCH = ["test-killed-1", "test-killed-2"]
 @pytest.fixture
 def untouched(lab: Lab) -> Iterator[str]:
     """The logical volumes of the backend without the batch; the same afterwards."""
+    # A run that was cut short may have left it.
+    lab.module("controller", "volume", volumes=BATCH, state="absent")
     before = logical_volumes(lab)
     yield before
     lab.module("controller", "volume", volumes=BATCH, state="absent")
