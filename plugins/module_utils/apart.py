@@ -127,8 +127,8 @@ def _work(calls: Sequence[Callable[[], None]], writing: int) -> NoReturn:
         left = deque(enumerate(calls))
         workers: list[threading.Thread] = []
         while left:
-            # One after another is the quickest, as long as none hangs; where some do, so may many.
-            for _twice_as_many in range(min(len(left), len(workers) or 1)):
+            # One after another is the quickest, as long as none hangs; where some do so may many, so twice as many go on.
+            for _worker in range(min(len(left), len(workers) or 1)):
                 worker = threading.Thread(target=_work_off, args=(left, writing), daemon=True)
                 worker.start()
                 workers.append(worker)

@@ -128,8 +128,8 @@ def _united(given: Export, record: Record) -> Export:
 def _is_there(removal: Removal, found: Found, now: Sysfs) -> bool:
     """Whether there is anything to take away of a volume that this host has no record of."""
     ending = [session for session in found.sessions if removal.ends(session)]
-    if removal.export.engine == "nvme" and not ending:
-        # It is seen for as long as others need the controllers; all that could be done is to refuse what is in use.
+    if removal.export.comes_with_session and not ending:
+        # Others need the sessions; all that could be done is to refuse what is in use.
         return bool(users(now, found))
     return bool(found.paths or found.own_map) or any(not _brings_something(session, now) for session in ending)
 

@@ -52,6 +52,8 @@ class Export(ABC):
     known_by: ClassVar[Optional[str]] = None
     # Whether a portal has a session of its own on this host.
     has_sessions: ClassVar[bool] = False
+    # Whether its device is there for as long as a session is, whoever needs that: no LUN can be taken away alone.
+    comes_with_session: ClassVar[bool] = False
     # Whether the device tells a WWN, so that one without is not ready yet.
     has_wwn: ClassVar[bool] = True
     # Whether it can be made to come back when the host boots.

@@ -49,6 +49,7 @@ class NvmeExport(Export):
     engine = "nvme"
     known_by = "nqn"
     has_sessions = True
+    comes_with_session = True
     can_persist = True
 
     def find(self, view: Sysfs, wwn: Optional[str]) -> Found:
