@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -297,7 +297,7 @@ class Iscsiadm:
     def unreachable(self, portals: Iterable[Portal], deadline: Deadline) -> dict[str, str]:
         return self.dead
 
-    def login(self, target: str) -> Running:
+    def login(self, _nodes: Path, target: str, _portals: Sequence[Portal]) -> list[Running]:
         asked = sorted(path.name for path in (self.nodes / target).iterdir())
         self.logins.append(" ".join(asked))
         said = ""
@@ -305,7 +305,7 @@ class Iscsiadm:
             why = "24 - iSCSI login failed due to authorization failure" if name in self.refusing else "8 - timed out"
             said += f"iscsiadm: Could not login to [iface: default, target: {target}, portal: {name}].\n"
             said += f"iscsiadm: initiator reported error ({why})\n"
-        return Running(["sh", "-c", 'printf %s "$1" >&2; exit 8', "sh", said])
+        return [Running(["sh", "-c", 'printf %s "$1" >&2; exit 8', "sh", said])]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import open_iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
@@ -196,6 +197,13 @@ def test_startup_at_boot_finds_the_lun_and_is_patient(nodes: Path) -> None:
     assert settings(nodes, portal(PORTAL_A)) == before
 
 
+def install(directory: Path, monkeypatch: pytest.MonkeyPatch, program: bytes) -> None:
+    path = directory / "iscsiadm"
+    path.write_bytes(program)
+    path.chmod(0o755)
+    monkeypatch.setitem(commands.ENVIRONMENT, "PATH", f"{directory}:/usr/bin:/bin")
+
+
 @pytest.mark.parametrize(
     ("compiled", "expected"),
     [
@@ -207,10 +215,7 @@ def test_startup_at_boot_finds_the_lun_and_is_patient(nodes: Path) -> None:
 def test_database_is_the_one_compiled_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bytes, expected: str
 ) -> None:
-    program = tmp_path / "iscsiadm"
-    program.write_bytes(compiled)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    install(tmp_path, monkeypatch, compiled)
     assert open_iscsi.database() == Path(expected)
 
 
@@ -219,3 +224,50 @@ def test_open_iscsi_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="install open-iscsi") as caught:
         open_iscsi.database()
     assert caught.value.code == "failed_precondition"
+
+
+def logins(nodes: Path, portals: list[Portal], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    started: list[list[str]] = []
+    monkeypatch.setattr(open_iscsi, "Running", started.append)
+    open_iscsi.login(nodes, CAPTURE_TARGET, portals)
+    return started
+
+
+def test_all_portals_of_a_target_are_logged_in_to_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    portals = [portal("10.77.1.10:3260"), portal("[fd00::1]:3260")]
+    for each in portals:
+        open_iscsi.write_node(tmp_path, each, export())
+    assert logins(tmp_path, portals, monkeypatch) == [
+        ["iscsiadm", "--mode", "node", "--targetname", CAPTURE_TARGET, "--login"]
+    ]
+
+
+def test_portal_that_somebody_else_has_a_record_of_is_not_logged_in_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, foreign = portal("10.77.1.10:3260"), portal("10.77.3.10:3260")
+    open_iscsi.write_node(tmp_path, ours, export())
+    open_iscsi.write_node(tmp_path, foreign, export())
+    assert logins(tmp_path, [ours], monkeypatch) == [
+        ["iscsiadm", "--mode", "node", "--targetname", CAPTURE_TARGET, "--portal", "10.77.1.10:3260", "--login"]
+    ]
+
+
+def test_script_in_place_of_iscsiadm_does_not_end_sessions_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    install(tmp_path, monkeypatch, f"#!/bin/sh\n# iscsi_session\necho $@ >{told}\n".encode())
+    assert open_iscsi.logout_together([1, 2], str(tmp_path)) is None
+    assert not told.exists()
+
+
+def test_sessions_do_not_end_together_where_they_cannot_be_shown_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(1, "not permitted")
+
+    install(tmp_path, monkeypatch, b"\x7fELF\0iscsi_session\0")
+    monkeypatch.setattr(open_iscsi, "showing_only", lambda directory, names: refuse)
+    assert open_iscsi.logout_together([1, 2], str(tmp_path)) is None

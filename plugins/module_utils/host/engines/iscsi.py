@@ -38,7 +38,7 @@ class Iscsi(Engine):
     def __init__(self, view: Sysfs, deadline: Deadline) -> None:
         super().__init__(view, deadline)
         self._queued: dict[str, dict[Portal, Attempt]] = {}
-        self._running: dict[str, tuple[Running, list[tuple[Portal, Attempt]]]] = {}
+        self._running: dict[str, tuple[list[Running], list[tuple[Portal, Attempt]]]] = {}
         self._scanned: dict[tuple[int, int], float] = {}
 
     @cached_property
@@ -95,22 +95,26 @@ class Iscsi(Engine):
             logins = list(self._queued.pop(target).items())
             for portal, attempt in logins:
                 open_iscsi.write_node(self._nodes, portal, cast(IscsiExport, attempt.export))
-            self._running[target] = (open_iscsi.login(target), logins)
+            self._running[target] = (
+                open_iscsi.login(self._nodes, target, [portal for portal, _attempt in logins]),
+                logins,
+            )
 
     def _collect(self) -> None:
         """Note the failures of the logins that have ended, and go on to the next portal where there is one."""
         for target, (running, logins) in list(self._running.items()):
-            if not running.ended:
+            if not all(process.ended for process in running):
                 continue
             del self._running[target]
             self._keep_startup(logins)
-            finished = running.wait(Deadline(1))
-            told = open_iscsi.login_failures(finished.stderr)
+            finished = [process.wait(Deadline(1)) for process in running]
+            told = open_iscsi.login_failures("".join(each.stderr for each in finished))
+            complaint = "; ".join(each.complaint for each in finished)
             there = {(session.portal, session.target) for session in self._view.sessions()}
             for portal, attempt in logins:
                 if (portal.address, target) in there:
                     continue
-                number, words = told.get(portal.address, (0, finished.complaint))
+                number, words = told.get(portal.address, (0, complaint))
                 attempt.failures[portal.address] = words
                 attempt.refused = attempt.refused or number == open_iscsi.LOGIN_REFUSED
                 self._queue(attempt, attempt.next_logins())
@@ -145,18 +149,12 @@ class Iscsi(Engine):
             # Another volume of a shared target may still come by it.
             if removal.ends(session) and not self._view.disks(session)
         }
-        running = []
-        for target in sorted({session.target for session in leaving.values()}):
-            of_target = [session for session in sessions if session.target == target]
-            alone = all(session.number in leaving for session in of_target)
-            portals = [portal for removal in removals for portal in removal.portals if portal.target == target]
-            if alone and all(open_iscsi.has_node(self._nodes, portal) for portal in portals):
-                running.append(open_iscsi.logout_target(target))
-            else:
-                running += [open_iscsi.logout(session.number) for session in of_target if session.number in leaving]
-        for process in running:
-            process.wait(self._deadline)
-        # Several iscsiadm at once get into each other's way: one may overlook its session, and say nothing.
+        together = (
+            open_iscsi.logout_together(leaving, self._view.attribute_path("class/iscsi_session")) if leaving else None
+        )
+        if together:
+            together.wait(self._deadline)
+        # Where that could not be, and those that it has overlooked.
         left = [session for session in self._view.sessions() if session.number in leaving]
         for process in [open_iscsi.logout(session.number) for session in left]:
             process.wait(self._deadline)
