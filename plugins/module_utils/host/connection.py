@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import re
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ def parse(given: Any, where: str, *, to_attach: bool, predicted_allowed: bool) -
         protocol,
         export.for_host(names),
         connected,
-        copy.deepcopy(connection),
+        connection,
     )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Optional
 
@@ -46,7 +46,6 @@ class _Job:
     volume: dict[str, Any]
     host: str
     removal: Optional[Removal] = None
-    found: Found = field(default_factory=Found)
     opened: Optional[Opened] = None
     error: Optional[StorageError] = None
 
@@ -67,9 +66,7 @@ def absent(params: dict[str, Any], check_mode: bool, view: Sysfs, records: Recor
     host = socket.gethostname()
     if check_mode:
         jobs = _survey(params, view, records, host)
-        errors = refusals(view.glance(), [(removal, job.found) for job, removal in _removing(jobs)])
-        for (job, _removal), error in zip(_removing(jobs), errors):
-            job.error = error
+        _predict(jobs, view)
         return _result(jobs)
     # An attach that is under way would otherwise bring what this call has just told to be gone.
     with exclusive(LOCK, "volume_attach", deadline):
@@ -125,6 +122,16 @@ def _united(given: Export, record: Record) -> Export:
     return replace(attached, portals=(*attached.portals, *further)) if same and attached.several_paths else attached
 
 
+def _predict(jobs: list[_Job], view: Sysfs) -> None:
+    """What would stop the detach of each volume, with what there is of it."""
+    now, removing = view.glance(), _removing(jobs)
+    for _job, removal in removing:
+        removal.found = removal.find(now)
+    errors = refusals(now, [(removal, removal.found) for _job, removal in removing])
+    for (job, _removal), error in zip(removing, errors):
+        job.error = error
+
+
 def _is_there(removal: Removal, found: Found, now: Sysfs) -> bool:
     """Whether there is anything to take away of a volume that this host has no record of."""
     ending = [session for session in found.sessions if removal.ends(session)]
@@ -154,13 +161,12 @@ def _survey(params: dict[str, Any], view: Sysfs, records: Records, host: str) ->
             continue
         record = next((record for record in recorded if record.volume["id"] == parsed.volume.id), None)
         removal = removal_of(parsed, record, staying, params["force"])
-        visible = record is not None or not parsed.export.record_decides
-        found = removal.find(now) if visible else Found()
-        there = record is not None or _is_there(removal, found, now)
+        # What there is of one with a record is looked at when it is decided about.
+        there = record is not None or (not parsed.export.record_decides and _is_there(removal, removal.find(now), now))
         opened = opened_as(now, name_of(parsed.volume.id))
         recorded_host = str(record.connection["host"]) if record else host
         needed = removal if there or opened else None
-        jobs.append(_Job(name, parsed.volume.as_dict(), recorded_host, needed, found, opened))
+        jobs.append(_Job(name, parsed.volume.as_dict(), recorded_host, needed, opened))
     return jobs
 
 
@@ -194,7 +200,7 @@ def _outcome(job: _Job) -> Outcome:
     removal = job.removal
     if job.error or removal is None:
         return Outcome(job.name, result, error=job.error, warnings=removal.warnings if removal else [])
-    before, gone = describe(job.found), describe(Found())
+    before, gone = describe(removal.found), describe(Found())
     if job.opened:
         before.update(describe_opened(job.opened))
         gone.update(describe_opened(None))
