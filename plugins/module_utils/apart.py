@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +21,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 # The process's name; the kernel keeps 15 characters.
 NAME = "brickwork-apart"
 LATE = "it did not end in time"
+NOT_TRIED = "there was no time to try it"
+OUT_OF_TIME = (LATE, NOT_TRIED)
 # After which a call is taken to hang, and the next goes on beside it.
 PATIENCE_SECONDS = 0.2
 BUFFER_BYTES = 65536
@@ -56,7 +59,7 @@ def apart(calls: Sequence[Callable[[], None]], deadline: Deadline) -> list[Optio
         deadline: until when to wait; then the process is killed, and abandoned where the kernel does not let it die.
 
     Returns:
-        For each why it failed; None where it did not.
+        For each why it failed; None where it did not. I(LATE) is what hangs.
     """
     if not calls:
         return []
@@ -65,13 +68,14 @@ def apart(calls: Sequence[Callable[[], None]], deadline: Deadline) -> list[Optio
     if child == 0:
         _work(calls, writing)
     os.close(writing)
-    ended = _reports(reading, len(calls), deadline)
+    ended, begun = _reports(reading, len(calls), deadline)
     if len(ended) < len(calls):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, os.WNOHANG)
     else:
         os.waitpid(child, 0)
-    return [ended.get(number, LATE) or None for number in range(len(calls))]
+    hanging = {number for number, since in begun.items() if time.monotonic() - since > PATIENCE_SECONDS}
+    return [ended.get(number, LATE if number in hanging else NOT_TRIED) or None for number in range(len(calls))]
 
 
 def ask(questions: Sequence[Callable[[], str]], deadline: Deadline) -> list[Optional[str]]:
@@ -88,26 +92,33 @@ def ask(questions: Sequence[Callable[[], str]], deadline: Deadline) -> list[Opti
     def say(question: Callable[[], str]) -> None:
         raise _AnswerError(question())
 
-    return [None if said == LATE else said for said in apart([partial(say, each) for each in questions], deadline)]
+    return [None if said in OUT_OF_TIME else said for said in apart([partial(say, each) for each in questions], deadline)]
 
 
 class _AnswerError(Exception):
     """What comes back from a call is why it failed; so an answer fails."""
 
 
-def _reports(reading: int, count: int, deadline: Deadline) -> dict[int, str]:
-    """Why a call failed, by its number, empty where it did not; without those that did not end in time."""
-    text = b""
+def _reports(reading: int, count: int, deadline: Deadline) -> tuple[dict[int, str], dict[int, float]]:
+    """Why calls failed, by their number, empty where one did not, without those that did not end in time; and when each began."""
+    ended: dict[int, str] = {}
+    begun: dict[int, float] = {}
+    rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(reading, selectors.EVENT_READ)
-        while text.count(b"\n") < count and selector.select(deadline.remaining()):
+        while len(ended) < count and selector.select(deadline.remaining()):
             part = os.read(reading, BUFFER_BYTES)
             if not part:
                 break
-            text += part
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                number, has_ended, reason = line.decode("utf-8", "replace").partition(" ")
+                if has_ended:
+                    ended[int(number)] = reason
+                else:
+                    begun[int(number)] = time.monotonic()
     os.close(reading)
-    lines = [line.partition(" ") for line in text.decode("utf-8", "replace").splitlines()]
-    return {int(number): reason for number, _blank, reason in lines}
+    return ended, begun
 
 
 def _work(calls: Sequence[Callable[[], None]], writing: int) -> NoReturn:
@@ -151,6 +162,7 @@ def _work_off(left: deque[tuple[int, Callable[[], None]]], writing: int) -> None
 
 def _report(number: int, call: Callable[[], None], writing: int) -> None:
     reason = ""
+    os.write(writing, f"{number}\n".encode())
     try:
         call()
     except Exception as error:  # there is nobody else to tell

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.apart import LATE, flush
+from ansible_collections.brickwork.storage.plugins.module_utils.apart import OUT_OF_TIME, flush
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host import cryptsetup
@@ -197,7 +197,7 @@ def _flush(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
             )
         elif failure:
             removal.error = StorageError(
-                "deadline_exceeded" if failure == LATE else "unavailable",
+                "deadline_exceeded" if failure in OUT_OF_TIME else "unavailable",
                 f"{node} could not be flushed ({failure}), so it was left as it is. "
                 "Bring its paths back, or give the unwritten data up with force.",
             )

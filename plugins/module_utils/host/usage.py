@@ -24,7 +24,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 WATCHERS = {"multipathd", "systemd-udevd", "udevd", "(udev-worker)", "sync", apart.NAME}
 
 ANSWER_SECONDS = 3.0
-HELD, NOT_HELD = "held", "not held"
+HELD = os.strerror(errno.EBUSY)
 
 
 def users(view: Sysfs, found: Found, opened: Optional[str] = None) -> list[str]:
@@ -47,17 +47,18 @@ def users_of_each(view: Sysfs, volumes: Sequence[tuple[Found, Optional[str]]]) -
     seen = [_seen_users(view, found, opened) for found, opened in volumes]
     # Only the kernel knows of those that no file tells of.
     doubtful = [
-        (using, device, runs)
+        (using, device)
         for (found, opened), using in zip(volumes, seen)
         if not using and not found.file
-        for device, runs in _topmost(view, found, opened)
+        for device in _topmost(view, found, opened)
     ]
-    questions = [partial(_open_alone, view.device_path(device)) for _using, device, _runs in doubtful]
-    for (using, device, runs), answer in zip(doubtful, apart.ask(questions, Deadline(ANSWER_SECONDS))):
-        if answer == HELD:
+    opens = [partial(_open_alone, view.device_path(device)) for _using, device in doubtful]
+    for (using, device), failure in zip(doubtful, apart.apart(opens, Deadline(ANSWER_SECONDS))):
+        # The kernel refuses at once what is held, and only then waits: for a path, for a cluster, for whoever is closing the device.
+        # So a device whose open hangs is free, whatever its paths are said to be.
+        if failure == HELD:
             using.append(f"something in the kernel that holds /dev/{device}")
-        elif answer is None and runs:
-            # The kernel refuses at once what is held, and only then waits for a path. So a dead device that does not answer is free.
+        elif failure == apart.NOT_TRIED:
             using.append(f"something unknown, as /dev/{device} could not be asked in time")
     return seen
 
@@ -107,19 +108,14 @@ def _devices(found: Found, opened: Optional[str]) -> set[str]:
     return found.devices | ({opened} if opened else set())
 
 
-def _topmost(view: Sysfs, found: Found, opened: Optional[str]) -> list[tuple[str, bool]]:
-    """The devices of a volume that nothing of its own holds, each with whether it should answer.
+def _topmost(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
+    """The devices of a volume that nothing of its own holds.
 
     The kernel holds a path for its map and a map for its partitions; a disk's own partitions are asked for with the disk.
     """
     own, _stacked = _parts(view, found, opened)
-    dead = {path.device for path in found.paths if path.state != "running"}
     kernels = {part for name in _devices(found, opened) for part in view.partitions(name)}
-    return [
-        (name, bool(found.running_paths) and name not in dead)
-        for name in sorted(own - kernels)
-        if view.number(name) and own.isdisjoint(view.holders(name))
-    ]
+    return [name for name in sorted(own - kernels) if view.number(name) and own.isdisjoint(view.holders(name))]
 
 
 def _loops(view: Sysfs, name: str) -> list[str]:
@@ -151,9 +147,5 @@ def _stacked_user(view: Sysfs, name: str) -> str:
     return f"device {dm_name or name}"
 
 
-def _open_alone(device: str) -> str:
-    try:
-        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
-    except OSError as error:
-        return HELD if error.errno == errno.EBUSY else NOT_HELD
-    return NOT_HELD
+def _open_alone(device: str) -> None:
+    os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from itertools import zip_longest
 from pathlib import Path
@@ -177,6 +179,10 @@ FAIL = ["dmsetup", "message", "mpatha", "0", "fail_if_no_path"]
 QUEUE = [*FAIL[:-1], "queue_if_no_path"]
 
 
+def held_by_the_kernel(device: str) -> None:
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), device)
+
+
 @pytest.mark.parametrize(
     ("feature", "held", "messages", "warnings"),
     [
@@ -202,7 +208,7 @@ def test_map_that_is_given_up(
     monkeypatch.setattr(releasing, "_left", lambda removal, now: None)
     monkeypatch.setattr(releasing, "PATIENCE_SECONDS", 0.0)
     if held:
-        monkeypatch.setattr(usage, "_open_alone", lambda device: usage.HELD)
+        monkeypatch.setattr(usage, "_open_alone", held_by_the_kernel)
     removal = Removal("capture1", export(), CAPTURE_WWN, export().portals, force=True)
     releasing.release([removal], tree.view, Deadline(5))
     assert (removal.error.code if removal.error else None) == ("failed_precondition" if held else None)

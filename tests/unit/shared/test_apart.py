@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import (
     LATE,
     NAME,
+    NOT_TRIED,
     apart,
     flush,
     write_attributes,
@@ -82,7 +83,7 @@ def test_nothing_to_do() -> None:
 
 
 def test_no_time_left(tmp_path: Path, blocked: Path) -> None:
-    assert apart([partial(put, blocked)], Deadline(0)) == [LATE]
+    assert apart([partial(put, blocked)], Deadline(0)) == [NOT_TRIED]
 
 
 def test_process_holds_nothing_of_ours(tmp_path: Path, blocked: Path) -> None:
