@@ -92,7 +92,9 @@ def ask(questions: Sequence[Callable[[], str]], deadline: Deadline) -> list[Opti
     def say(question: Callable[[], str]) -> None:
         raise _AnswerError(question())
 
-    return [None if said in OUT_OF_TIME else said for said in apart([partial(say, each) for each in questions], deadline)]
+    return [
+        None if said in OUT_OF_TIME else said for said in apart([partial(say, each) for each in questions], deadline)
+    ]
 
 
 class _AnswerError(Exception):

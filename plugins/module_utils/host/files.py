@@ -46,4 +46,6 @@ def entries(directory: Path) -> list[Path]:
 
 def plain(word: str) -> str:
     """A word as it is, where the kernel writes blanks and the like in octal."""
+    if "\\" not in word:
+        return word
     return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), word)

@@ -22,6 +22,7 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import ENVIRONMENT, Running
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host.files import entries
 from ansible_collections.brickwork.storage.plugins.module_utils.host.mount_namespace import showing_only
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.iscsi import IscsiExport
@@ -129,8 +130,8 @@ def remove_node(nodes: Path, portal: Portal, keep: Optional[Path] = None) -> boo
     """Remove the node records of a portal, whatever form they have; true where there were any."""
     directory = nodes / portal.target
     found = False
-    for record in [_record(nodes, portal), *directory.glob(_record(nodes, portal).name + ",*")]:
-        if record == keep or not record.exists():
+    for record in _records(nodes, portal):
+        if record == keep:
             continue
         found = True
         if record.is_dir():
@@ -206,10 +207,17 @@ def _record(nodes: Path, portal: Portal) -> Path:
     return nodes / portal.target / f"{host},{port}"
 
 
-def _record_files(nodes: Path, portal: Portal) -> list[Path]:
+def _records(nodes: Path, portal: Portal) -> list[Path]:
+    """The node records of a portal; those of iscsiadm have the number of the portal group behind the name."""
     record = _record(nodes, portal)
+    return [
+        path for path in entries(record.parent) if path.name == record.name or path.name.startswith(f"{record.name},")
+    ]
+
+
+def _record_files(nodes: Path, portal: Portal) -> list[Path]:
     found = []
-    for path in [record, *sorted(record.parent.glob(record.name + ",*"))]:
+    for path in _records(nodes, portal):
         if path.is_dir():
             found += [inner for inner in sorted(path.iterdir()) if inner.is_file()]
         elif path.is_file():

@@ -120,7 +120,8 @@ class Sysfs:
         self, root: Path = Path("/"), status_of_map: Callable[[str], dict[str, str]] = multipath_status
     ) -> None:
         self.root = root
-        self._sys = root / "sys"
+        # Text, because it stands in front of a thousand paths that are read.
+        self._sys = f"{root}/sys" if root != Path("/") else "/sys"
         self._status_of_map = status_of_map
 
     def glance(self) -> Sysfs:
@@ -253,8 +254,7 @@ class Sysfs:
 
     def dm_named(self, name: str) -> Optional[str]:
         """The kernel name of the device that device-mapper calls so; None where there is none."""
-        devices = (device for device in names_in(f"{self._sys}/block") if device.startswith("dm-"))
-        return next((device for device in devices if self.dm(device, "name") == name), None)
+        return self.once(_dm_names).get(name)
 
     def link_target(self, link: str) -> Optional[str]:
         """The kernel name of the device behind a C(/dev) link; None where there is no such link."""
@@ -263,7 +263,7 @@ class Sysfs:
 
     def attribute_path(self, relative: str) -> str:
         """The path of a sysfs attribute, for the one who writes it."""
-        return str(self._sys / relative)
+        return f"{self._sys}/{relative}"
 
     def device_path(self, name: str) -> str:
         """The path of a block device, for the one who opens it."""
@@ -343,9 +343,16 @@ def _disks(view: Sysfs, session: Session) -> list[Disk]:
     return view.disks_below(f"class/iscsi_session/session{session.number}/device", session.portal)
 
 
+def _dm_devices(view: Sysfs) -> list[str]:
+    return [name for name in names_in(view.attribute_path("block")) if name.startswith("dm-")]
+
+
+def _dm_names(view: Sysfs) -> dict[str, str]:
+    return {view.dm(device, "name"): device for device in _dm_devices(view)}
+
+
 def _map_names(view: Sysfs) -> dict[str, str]:
-    names = [name for name in names_in(view.attribute_path("block")) if name.startswith("dm-")]
-    uuids = {name: view.dm(name, "uuid") for name in names}
+    uuids = {name: view.dm(name, "uuid") for name in _dm_devices(view)}
     return {uuid[len(MPATH_UUID_PREFIX) :]: name for name, uuid in uuids.items() if uuid.startswith(MPATH_UUID_PREFIX)}
 
 

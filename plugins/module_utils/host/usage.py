@@ -68,7 +68,7 @@ def _seen_users(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
         return shares.users(view, found.file)
     if not (opened or found.device):
         return []
-    names, stacked = _parts(view, found, opened)
+    names, stacked = view.once(_parts, _devices(found, opened))
     numbers = {view.number(name) for name in names} - {""}
     using = [f"mount point {point}" for point in mounts.points(view, names | stacked)]
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
@@ -85,10 +85,10 @@ def may_pass(using: list[str]) -> bool:
     return all(user.startswith(("process ", "something ")) for user in using)
 
 
-def _parts(view: Sysfs, found: Found, opened: Optional[str]) -> tuple[set[str], set[str]]:
-    """The device with its paths and partitions, and what is stacked on any of them."""
-    own = _devices(found, opened)
-    for name in sorted(own):
+def _parts(view: Sysfs, devices: frozenset[str]) -> tuple[set[str], set[str]]:
+    """A volume's devices with their partitions, and what is stacked on any of them."""
+    own = set(devices)
+    for name in sorted(devices):
         own.update(view.partitions(name))
     stacked: set[str] = set()
     waiting = sorted(own)
@@ -104,8 +104,8 @@ def _parts(view: Sysfs, found: Found, opened: Optional[str]) -> tuple[set[str], 
     return own, stacked
 
 
-def _devices(found: Found, opened: Optional[str]) -> set[str]:
-    return found.devices | ({opened} if opened else set())
+def _devices(found: Found, opened: Optional[str]) -> frozenset[str]:
+    return frozenset(found.devices | ({opened} if opened else set()))
 
 
 def _topmost(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
@@ -113,8 +113,9 @@ def _topmost(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
 
     The kernel holds a path for its map and a map for its partitions; a disk's own partitions are asked for with the disk.
     """
-    own, _stacked = _parts(view, found, opened)
-    kernels = {part for name in _devices(found, opened) for part in view.partitions(name)}
+    devices = _devices(found, opened)
+    own, _stacked = view.once(_parts, devices)
+    kernels = {part for name in devices for part in view.partitions(name)}
     return [name for name in sorted(own - kernels) if view.number(name) and own.isdisjoint(view.holders(name))]
 
 
