@@ -22,6 +22,8 @@ MOST_POLL_SECONDS = 2.0
 POLL_SHARE = 9
 # Once all disks are there, nothing more comes before udev has seen to them; but udev may never be idle.
 UDEV_SECONDS = 4.0
+# Where it hangs over one volume, the others still come.
+MULTIPATHD_SECONDS = 10.0
 
 
 def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
@@ -51,8 +53,8 @@ def connect(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
         _resize(waiting, view, deadline)
         for attempt in waiting:
             for device in attempt.left_alone(view):
-                run(["multipath", "-a", f"/dev/{device}"], deadline)
-                run(["multipathd", "add", "path", device], deadline)
+                run(["multipath", "-a", f"/dev/{device}"], deadline.within(MULTIPATHD_SECONDS))
+                run(["multipathd", "add", "path", device], deadline.within(MULTIPATHD_SECONDS))
         if waiting:
             _rest(waiting, view, time.process_time() - began)
     for attempt in waiting:
@@ -90,4 +92,5 @@ def _resize(attempts: list[Attempt], view: Sysfs, deadline: Deadline) -> None:
         writes = attempt.rescans(view)
         write_attributes(writes, deadline.within(WRITE_SECONDS))
         if writes and attempt.found.multipath_map:
-            run(["multipathd", "resize", "map", attempt.found.multipath_map.alias], deadline)
+            resize = ["multipathd", "resize", "map", attempt.found.multipath_map.alias]
+            run(resize, deadline.within(MULTIPATHD_SECONDS))

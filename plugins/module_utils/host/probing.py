@@ -40,7 +40,11 @@ def unreachable(portals: Iterable[Portal], deadline: Deadline) -> dict[str, str]
             except (OSError, UnicodeError) as error:
                 reasons[address] = f"its name cannot be resolved ({error})"
                 continue
-            asked = stack.enter_context(socket.socket(family, kind, protocol))
+            try:
+                asked = stack.enter_context(socket.socket(family, kind, protocol))
+            except OSError as error:
+                reasons[address] = os.strerror(error.errno or 0).lower()  # a host without IPv6, say
+                continue
             asked.setblocking(False)
             refused = asked.connect_ex(where)
             if refused not in (0, errno.EINPROGRESS):

@@ -73,6 +73,8 @@ def _seen_users(view: Sysfs, found: Found, opened: Optional[str]) -> list[str]:
     using = [f"mount point {point}" for point in mounts.points(view, names | stacked)]
     using += [f"swap on /dev/{name}" for name in sorted(view.swap_devices() & (names | stacked))]
     using += sorted({_stacked_user(view, name) for name in stacked})
+    exported = view.once(_nvme_exports)
+    using += sorted({f"NVMe target {nqn}" for name in names | stacked for nqn in exported.get(name, [])})
     return using + [
         f"process {pid} ({names[0]})"
         for pid, names in processes.openers(view, numbers)
@@ -132,6 +134,21 @@ def _loops_by_backing(view: Sysfs) -> dict[str, list[str]]:
     for name in names_in(directory):
         if name.startswith("loop"):
             found.setdefault(text(f"{directory}/{name}/loop/backing_file"), []).append(name)
+    return found
+
+
+def _nvme_exports(view: Sysfs) -> dict[str, list[str]]:
+    """The subsystems by which this host exports block devices over NVMe, by kernel name: nvmet does not open them alone."""
+    found: dict[str, list[str]] = {}
+    subsystems = view.attribute_path("kernel/config/nvmet/subsystems")
+    for nqn in names_in(subsystems):
+        for number in names_in(f"{subsystems}/{nqn}/namespaces"):
+            namespace = f"{subsystems}/{nqn}/namespaces/{number}"
+            path = text(f"{namespace}/device_path")
+            # It may be a file, whose server may be dead.
+            name = view.link_target(path) if path.startswith("/dev/") else None
+            if name and text(f"{namespace}/enable") == "1":
+                found.setdefault(name, []).append(nqn)
     return found
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 from collections.abc import Iterator
 
@@ -51,6 +53,20 @@ def test_portal_that_cannot_even_be_asked(listening: str) -> None:
     everybody = "255.255.255.255:3260"
     reasons = unreachable([portal(everybody), portal(listening)], Deadline(5))
     assert reasons == {everybody: "network is unreachable"}
+
+
+def test_kind_of_address_that_this_host_does_not_have(listening: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = socket.socket
+
+    def make(family: int, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return made(family, *rest)
+
+    monkeypatch.setattr(socket, "socket", make)
+    assert unreachable([portal(listening), portal("[::1]:3260")], Deadline(5)) == {
+        "[::1]:3260": "address family not supported by protocol"
+    }
 
 
 def test_nothing_to_ask() -> None:

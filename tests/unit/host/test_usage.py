@@ -249,3 +249,14 @@ def test_loop_device(capture: Capture, backing: str) -> None:
     assert using(tree) == ["loop device /dev/loop7"]
     tree.put("/proc/1/mountinfo", "600 1 7:7 / /data rw shared:1 - ext4 /dev/loop7 rw\n")
     assert using(tree) == ["mount point /data", "loop device /dev/loop7"]
+
+
+@pytest.mark.parametrize(("enabled", "users"), [("1", ["NVMe target nqn.2026-11.org.example:data"]), ("0", [])])
+def test_device_that_this_host_exports_over_nvme(capture: Capture, enabled: str, users: list[str]) -> None:
+    tree = capture("multipath")
+    tree.put("/dev/dm-0", "")
+    tree.put("/dev/mapper/mpatha", {"link": "../dm-0"})
+    namespace = "/sys/kernel/config/nvmet/subsystems/nqn.2026-11.org.example:data/namespaces/1"
+    tree.put(f"{namespace}/device_path", "/dev/mapper/mpatha\n")
+    tree.put(f"{namespace}/enable", f"{enabled}\n")
+    assert using(tree) == users
