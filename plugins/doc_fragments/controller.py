@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What the modules that run on the storage controller share."""
+    """What the modules that run on the storage controller share: all of them C(configuration), those that change volumes the rest."""
 
     DOCUMENTATION = r"""
 options:
@@ -22,6 +22,10 @@ options:
       - The backend that holds the volumes, a section of O(config).
       - May be left out where only one backend is enabled.
     type: str
+"""
+
+    CONFIGURATION = r"""
+options:
   config:
     description:
       - The controller's configuration, in the form and with the option names of C(cinder.conf). C(enabled_backends) of its section

@@ -36,6 +36,7 @@ options:
 extends_documentation_fragment:
   - brickwork.storage.attributes
   - brickwork.storage.controller
+  - brickwork.storage.controller.configuration
 seealso:
   - module: brickwork.storage.volume_connection
 """

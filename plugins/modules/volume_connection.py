@@ -61,6 +61,7 @@ options:
 extends_documentation_fragment:
   - brickwork.storage.attributes
   - brickwork.storage.controller
+  - brickwork.storage.controller.configuration
 notes:
   - The result holds the CHAP secret, because the host needs it. Set C(no_log) on tasks that would show it.
   - In check mode, RV(connections[].connection_info) of a connection that does not exist yet has all but the secret, which is null.

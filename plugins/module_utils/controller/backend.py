@@ -87,6 +87,14 @@ class Inventory:
     strangers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """How many bytes a backend has, and how many are left for new volumes."""
+
+    total_bytes: int
+    free_bytes: int
+
+
 class Backend(ABC):
     """One section of the controller's configuration.
 
@@ -95,6 +103,11 @@ class Backend(ABC):
     """
 
     name: str
+    driver: str
+    # C(driver_volume_type) of its connections.
+    protocol: str
+    # Of C(grow), C(shared).
+    capabilities: frozenset[str]
 
     @property
     def lock_name(self) -> str:
@@ -120,8 +133,7 @@ class Backend(ABC):
         """Raise C(invalid_argument) if no volume can have this name."""
 
     @abstractmethod
-    def free_bytes(self) -> int:
-        """What is left for new volumes."""
+    def capacity(self) -> Capacity: ...
 
     @abstractmethod
     def create(self, name: str, size_bytes: int) -> None: ...

@@ -76,15 +76,7 @@ def enabled(path: str, backend: Optional[str]) -> Section:
         StorageError: C(not_found) without the file or the backend; C(invalid_argument) where the file or the choice is unclear.
     """
     sections = _parse(path)
-    names = [
-        name.strip() for name in sections.get("DEFAULT", {}).get("enabled_backends", "").split(",") if name.strip()
-    ]
-    if not names:
-        raise StorageError(
-            "invalid_argument",
-            f"{path}: [DEFAULT] enabled_backends is missing; it lists the sections that are backends.",
-            field="enabled_backends",
-        )
+    names = _enabled_names(path, sections)
     if not backend and len(names) > 1:
         raise invalid("backend", f"one of {', '.join(names)}, because {path} enables several")
     chosen = backend or names[0]
@@ -108,6 +100,27 @@ def enabled(path: str, backend: Optional[str]) -> Section:
         raise StorageError("invalid_argument", f"{path}: [{chosen}] volume_driver is missing.", field="volume_driver")
     others = {name: sections[name] for name in names if name != chosen and name in sections}
     return Section(chosen, section["volume_driver"], path, frozenset(section), others)
+
+
+def names_of_enabled(path: str) -> list[str]:
+    """The names of all enabled backends, in the file's order.
+
+    Raises:
+        StorageError: C(not_found) without the file; C(invalid_argument) where it enables none.
+    """
+    return _enabled_names(path, _parse(path))
+
+
+def _enabled_names(path: str, sections: Mapping[str, Mapping[str, str]]) -> list[str]:
+    listed = sections.get("DEFAULT", {}).get("enabled_backends", "").split(",")
+    names = [name.strip() for name in listed if name.strip()]
+    if not names:
+        raise StorageError(
+            "invalid_argument",
+            f"{path}: [DEFAULT] enabled_backends is missing; it lists the sections that are backends.",
+            field="enabled_backends",
+        )
+    return names
 
 
 def _parse(path: str) -> dict[str, dict[str, str]]:

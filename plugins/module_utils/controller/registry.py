@@ -10,9 +10,33 @@ from typing import Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 DRIVERS = {"lvm": LvmBackend.from_section}
+
+
+def open_backends(path: str, name: Optional[str], deadline: Deadline) -> dict[str, Backend | StorageError]:
+    """The backend of this name, or all that are enabled, by name; one that cannot be opened with the reason.
+
+    Args:
+        path: of the configuration.
+        name: of the backend; None for all.
+        deadline: by when everything that is asked of them must have ended.
+
+    Raises:
+        StorageError: C(not_found) without the file or the backend; C(invalid_argument) where the file enables none.
+    """
+    enabled = config.names_of_enabled(path)
+    if name is not None and name not in enabled:
+        config.enabled(path, name)  # which says what there is
+    backends: dict[str, Backend | StorageError] = {}
+    for each in enabled if name is None else [name]:
+        try:
+            backends[each] = open_backend(path, each, deadline)
+        except StorageError as error:
+            backends[each] = error
+    return backends
 
 
 def open_backend(path: str, name: Optional[str], deadline: Deadline) -> Backend:

@@ -117,7 +117,7 @@ def _room_in(backend: Backend) -> Callable[[Decision], Decision]:
     def check(decision: Decision) -> Decision:
         nonlocal free
         if decision.changes and decision.after:
-            free = backend.free_bytes() if free is None else free
+            free = backend.capacity().free_bytes if free is None else free
             wanted = decision.after.size_bytes - (decision.before.size_bytes if decision.before else 0)
             rules.require_room(decision.name, wanted, free, backend.name)
             free -= wanted

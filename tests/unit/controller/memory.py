@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
     Backend,
+    Capacity,
     Failures,
     Holder,
     Inventory,
@@ -28,6 +29,9 @@ class MemoryBackend(Backend):
     """Volumes by name; an export is the set of initiators that are let in, and can be made to differ from the record."""
 
     name = "memory"
+    driver = "memory"
+    protocol = "memory"
+    capabilities = frozenset({"shared"})
 
     def __init__(self, *volumes: Volume, free_bytes: int = 100 * GIB) -> None:
         self.volumes = {volume.name: volume for volume in volumes}
@@ -52,8 +56,8 @@ class MemoryBackend(Backend):
         if "/" in name:
             raise invalid("volumes", "a name without slash", name)
 
-    def free_bytes(self) -> int:
-        return self.free
+    def capacity(self) -> Capacity:
+        return Capacity(100 * GIB, self.free)
 
     def create(self, name: str, size_bytes: int) -> None:
         self._may(name)

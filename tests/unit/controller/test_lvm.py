@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Capacity, Holder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as backend_module
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, lvm2, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
@@ -173,12 +173,12 @@ def test_names_that_cannot_be(name: str) -> None:
 
 
 def test_sizes_are_rounded_up_to_extents(lvm: Commands) -> None:
-    space = {"report": [{"vg": [{"vg_extent_size": "4194304", "vg_free": "8388608"}]}]}
+    space = {"report": [{"vg": [{"vg_extent_size": "4194304", "vg_size": "16777216", "vg_free": "8388608"}]}]}
     lvm.answer = Finished(("vgs",), 0, json.dumps(space), "")
     assert a_backend().rounded(1) == 4194304
     assert a_backend().rounded(4194304) == 4194304
     assert a_backend().rounded(4194305) == 8388608
-    assert a_backend().free_bytes() == 8388608
+    assert a_backend().capacity() == Capacity(16777216, 8388608)
 
 
 def test_a_new_volume_is_tagged_in_the_same_transaction(lvm: Commands) -> None:

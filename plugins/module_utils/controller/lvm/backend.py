@@ -23,6 +23,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
     Backend,
+    Capacity,
     Failures,
     Holder,
     Inventory,
@@ -58,6 +59,10 @@ class Settings:
 
 class LvmBackend(Backend):
     """Logical volumes of one volume group, exported by LIO."""
+
+    driver = "lvm"
+    protocol = "iscsi"
+    capabilities = frozenset({"grow", "shared"})
 
     def __init__(self, name: str, settings: Settings, deadline: Deadline) -> None:
         self.name = name
@@ -139,8 +144,9 @@ class LvmBackend(Backend):
         if complaint:
             raise invalid("volumes", complaint, name)
 
-    def free_bytes(self) -> int:
-        return self._group.space().free_bytes
+    def capacity(self) -> Capacity:
+        space = self._group.space()
+        return Capacity(space.total_bytes, space.free_bytes)
 
     def create(self, name: str, size_bytes: int) -> None:
         self._group.create(name, size_bytes, [f"{tags.ID}{uuid.uuid4()}"])

@@ -57,9 +57,10 @@ class LogicalVolume:
 
 @dataclass(frozen=True)
 class Space:
-    """The size of a volume group's extents, and how many bytes are free."""
+    """The size of a volume group's extents, of all of it, and how many bytes are free."""
 
     extent_bytes: int
+    total_bytes: int
     free_bytes: int
 
 
@@ -87,8 +88,8 @@ class VolumeGroup:
         ]
 
     def space(self) -> Space:
-        (row,) = self._report("vgs", "vg", "vg_extent_size,vg_free")
-        return Space(int(row["vg_extent_size"]), int(row["vg_free"]))
+        (row,) = self._report("vgs", "vg", "vg_extent_size,vg_size,vg_free")
+        return Space(int(row["vg_extent_size"]), int(row["vg_size"]), int(row["vg_free"]))
 
     def name_complaint(self, name: str) -> str:
         """Why no logical volume of the group can have this name; empty if one can."""
