@@ -33,11 +33,12 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm i
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
 # By target_protocol.
-EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi}
+EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet}
 # Clearing slower than this means that the device hangs.
 CLEARING_BYTES_PER_SECOND = 1024 * 1024
 # To take back what could not be finished, whatever the time of the call.
