@@ -4,7 +4,7 @@
 """Loaded by the interpreter under test: kills the module at the Nth thing it does to the machine.
 
 What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
-collection, of open-iscsi or of LIO: between two of these nothing changes, so the moments right before each, and a little after each,
+collection, of open-iscsi, of LIO or of nvmet: between two of these nothing changes, so the moments right before each, and a little after each,
 are all the moments there are.
 """
 
@@ -22,6 +22,7 @@ PLACES = (
     "/var/lib/iscsi",
     "/etc/rtslib-fb-target",
     "/sys/kernel/config/target",
+    "/sys/kernel/config/nvmet",
 )
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 seen = 0

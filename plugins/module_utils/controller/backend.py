@@ -26,13 +26,20 @@ class Holder:
 
     Args:
         host: its name (C(connector.host)).
-        initiator: what it connects as; for iSCSI an IQN.
+        initiator: what it connects as: an IQN, an NQN, or the WWPNs of its ports in order, with a C(+) between them.
         multipath: whether it connects by all portals.
+        known_by: the connector's field with what it connects as, for messages.
     """
 
     host: str
     initiator: str
     multipath: bool
+    known_by: str = field(default="initiator", compare=False, repr=False)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Each of what it connects as; no other host may have any of them."""
+        return frozenset(self.initiator.split("+"))
 
 
 @dataclass(frozen=True)

@@ -78,11 +78,11 @@ def cut_nobody_off(before: Volume, after: Volume, sessions: Mapping[str, list[st
         sessions: the initiators that use it at this moment, with their addresses.
         fenced: whether somebody vouches that those hosts are dead.
     """
-    staying = {holder.initiator for holder in after.holders}
+    staying = {name for holder in after.holders for name in holder.names}
     live = sorted(initiator for initiator in sessions if initiator not in staying)
     if not live or fenced:
         return
-    hosts = {holder.initiator: holder.host for holder in before.holders}
+    hosts = {name: holder.host for holder in before.holders for name in holder.names}
     described = ", ".join(" ".join([hosts.get(name, name), "from", *sessions[name]]) for name in live)
     raise StorageError(
         "failed_precondition",
@@ -173,20 +173,25 @@ def _refuse_deleting(volume: Volume) -> None:
 def _refuse_two_hosts_with_one_identity(holder: Holder, volumes: Iterable[Volume]) -> None:
     for volume in volumes:
         for other in volume.holders:
-            if other.initiator == holder.initiator and other.host != holder.host:
+            common = sorted(other.names & holder.names)
+            if common and other.host != holder.host:
                 raise StorageError(
                     "failed_precondition",
-                    f"Two hosts with one identity: {holder.host} connects as {holder.initiator}, and so does {other.host}, which "
-                    f"holds volume {volume.name}. Give one of them an initiator name of its own.",
+                    f"Two hosts with one identity: {holder.host} connects as {' and '.join(common)}, and so does {other.host}, which "
+                    f"holds volume {volume.name}. Give one of them a name of its own ({holder.known_by}).",
                     holders=[other.host],
-                    field="connector.initiator",
+                    field=f"connector.{holder.known_by}",
                 )
 
 
 def _refuse_difference(volume: Volume, present: Holder, wanted: Holder) -> None:
-    differing = [name for name in ("initiator", "multipath") if getattr(present, name) != getattr(wanted, name)]
+    compared = {
+        wanted.known_by: (present.initiator, wanted.initiator),
+        "multipath": (present.multipath, wanted.multipath),
+    }
+    differing = [name for name, (old, new) in compared.items() if old != new]
     if differing:
-        described = " and ".join(f"{name} {getattr(present, name)}, not {getattr(wanted, name)}" for name in differing)
+        described = " and ".join(f"{name} {compared[name][0]}, not {compared[name][1]}" for name in differing)
         raise StorageError(
             "already_exists",
             f"Volume {volume.name} is connected to {present.host} already, with {described}. Detach and disconnect it there "

@@ -12,7 +12,7 @@ from ansible.module_utils.common import respawn
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, libraries, registry
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as lvm
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -39,6 +39,7 @@ def settings(path: Path, text: str) -> lvm.Settings:
 def test_the_least_that_is_needed(path: Path) -> None:
     assert settings(path, SECTION) == lvm.Settings(
         volume_group="vg0",
+        target_protocol="iscsi",
         portals=(Portal("192.0.2.1", 3260),),
         target_prefix="iqn.2026-11.org.brickwork:",
         volume_clear="zero",
@@ -71,7 +72,7 @@ def test_everything(path: Path) -> None:
         (SECTION + "volume_clear = shred\n", "invalid_argument", "volume_clear"),
         (SECTION + "target_prefix = volumes:\n", "invalid_argument", "target_prefix"),
         (SECTION + "target_prefix = iqn.2026-11.local:\n", "invalid_argument", "target_prefix"),
-        (SECTION + "target_protocol = nvmet_tcp\n", "unimplemented", "target_protocol"),
+        (SECTION + "target_protocol = iser\n", "invalid_argument", "target_protocol"),
     ],
 )
 def test_a_wrong_option_is_named(path: Path, text: str, code: str, field: str) -> None:

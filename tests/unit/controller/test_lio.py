@@ -11,8 +11,8 @@ from typing import Any, Optional
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import wwn
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import iscsi, lio
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 ID = "5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a"
@@ -21,13 +21,13 @@ PREFIX = "iqn.2026-11.org.brickwork:"
 
 
 def test_the_wwn_follows_from_the_id() -> None:
-    assert wwn(ID) == "36001405" + "5f0c1c5e4a3b4d379d0a0f7a5"
-    assert len(wwn(ID)) == 33
+    assert lio.wwn(ID) == "36001405" + "5f0c1c5e4a3b4d379d0a0f7a5"
+    assert len(lio.wwn(ID)) == 33
 
 
 def test_ipv6_portals_are_in_brackets() -> None:
-    assert str(lio.Portal("2001:db8::1", 3260)) == "[2001:db8::1]:3260"
-    assert str(lio.Portal("192.0.2.1", 3260)) == "192.0.2.1:3260"
+    assert str(Portal("2001:db8::1", 3260)) == "[2001:db8::1]:3260"
+    assert str(Portal("192.0.2.1", 3260)) == "192.0.2.1:3260"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_ipv6_portals_are_in_brackets() -> None:
     ["iqn.1993-08.org.debian:01:abc", "iqn.2026-11.org.example", "eui.0123456789abcdef", "naa.5001405000000000"],
 )
 def test_initiators(name: str) -> None:
-    assert lio.INITIATOR.fullmatch(name)
+    assert iscsi.INITIATOR.fullmatch(name)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_initiators(name: str) -> None:
     ],
 )
 def test_what_is_no_initiator(name: str) -> None:
-    assert not lio.INITIATOR.fullmatch(name)
+    assert not iscsi.INITIATOR.fullmatch(name)
 
 
 class Dumped:
@@ -64,17 +64,17 @@ class Dumped:
 
 
 @pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> lio.Lio:
+def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> iscsi.Iscsi:
     saved = tmp_path / "target" / "saveconfig.json"
     monkeypatch.setattr(lio, "UNSAVED", tmp_path / "unsaved")
     monkeypatch.setattr(lio, "CONFIGFS", tmp_path / "configfs")
     monkeypatch.setattr(
         lio, "library", lambda name: SimpleNamespace(root=SimpleNamespace(default_save_file=str(saved)))
     )
-    return lio.Lio(PREFIX, [lio.Portal("192.0.2.1", 3260)])
+    return iscsi.Iscsi(PREFIX, [Portal("192.0.2.1", 3260)])
 
 
-def now_in_kernel(monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, present: bool) -> None:
+def now_in_kernel(monkeypatch: pytest.MonkeyPatch, exports: iscsi.Iscsi, present: bool) -> None:
     def storage_object(volume_id: str) -> Optional[Dumped]:
         return Dumped(name=volume_id, new=True) if present else None
 
@@ -86,7 +86,7 @@ def now_in_kernel(monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, present: bo
 
 
 def test_saves_the_changed_volumes_and_leaves_the_rest(
-    monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, exports: iscsi.Iscsi, tmp_path: Path
 ) -> None:
     path = tmp_path / "target" / "saveconfig.json"
     path.parent.mkdir()
@@ -100,7 +100,7 @@ def test_saves_the_changed_volumes_and_leaves_the_rest(
         ),
         encoding="utf-8",
     )
-    lio._mark(ID)
+    lio.mark(ID)
     now_in_kernel(monkeypatch, exports, present=True)
     exports.save([ID])
     assert json.loads(path.read_text(encoding="utf-8")) == {
@@ -112,7 +112,7 @@ def test_saves_the_changed_volumes_and_leaves_the_rest(
     assert [entry.name for entry in path.parent.iterdir()] == ["saveconfig.json"]
     assert list((tmp_path / "unsaved").iterdir()) == []
 
-    lio._mark(ID)
+    lio.mark(ID)
     now_in_kernel(monkeypatch, exports, present=False)
     exports.save([ID])
     assert [entry["name"] for entry in json.loads(path.read_text(encoding="utf-8"))["storage_objects"]] == [
@@ -121,60 +121,60 @@ def test_saves_the_changed_volumes_and_leaves_the_rest(
     ]
 
 
-def test_without_changes_nothing_is_saved(exports: lio.Lio, tmp_path: Path) -> None:
+def test_without_changes_nothing_is_saved(exports: iscsi.Iscsi, tmp_path: Path) -> None:
     exports.save([ID])
     assert not (tmp_path / "target").exists()
 
 
 def test_a_volume_that_another_call_left_unfinished_is_not_saved(
-    monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, exports: iscsi.Iscsi, tmp_path: Path
 ) -> None:
-    lio._mark(ID)
-    lio._mark(OTHER)
+    lio.mark(ID)
+    lio.mark(OTHER)
     now_in_kernel(monkeypatch, exports, present=True)
     exports.save([ID])
     saved = json.loads((tmp_path / "target" / "saveconfig.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in saved["storage_objects"]] == [ID]
-    assert lio._marker(OTHER).exists()
+    assert lio.is_marked(OTHER)
 
 
-def test_a_broken_file_is_not_replaced(monkeypatch: pytest.MonkeyPatch, exports: lio.Lio, tmp_path: Path) -> None:
+def test_a_broken_file_is_not_replaced(monkeypatch: pytest.MonkeyPatch, exports: iscsi.Iscsi, tmp_path: Path) -> None:
     path = tmp_path / "target" / "saveconfig.json"
     path.parent.mkdir()
     path.write_text("{", encoding="utf-8")
-    lio._mark(ID)
+    lio.mark(ID)
     now_in_kernel(monkeypatch, exports, present=True)
     with pytest.raises(StorageError) as failure:
         exports.save([ID])
     assert failure.value.code == "failed_precondition"
     assert path.read_text(encoding="utf-8") == "{"
-    assert lio._marker(ID).exists()
+    assert lio.is_marked(ID)
 
 
-def test_an_existing_target_keeps_its_name(exports: lio.Lio, tmp_path: Path) -> None:
+def test_an_existing_target_keeps_its_name(exports: iscsi.Iscsi, tmp_path: Path) -> None:
     assert exports.target_name(ID) == PREFIX + ID
     (tmp_path / "configfs" / "iscsi" / f"iqn.2010-10.org.openstack:{ID}").mkdir(parents=True)
     assert exports.target_name(ID) == f"iqn.2010-10.org.openstack:{ID}"
     assert exports.target_name(OTHER) == PREFIX + OTHER
 
 
-def test_what_was_not_saved_is_no_complete_export(exports: lio.Lio) -> None:
+def test_what_was_not_saved_is_no_complete_export(exports: iscsi.Iscsi) -> None:
     assert exports.export(ID) is None
-    lio._mark(ID)
+    lio.mark(ID)
     export = exports.export(ID)
     assert export is not None
-    assert not export.saved
+    assert not export["saved"]
 
 
 def test_finds_the_saved_secret_of_this_target_and_initiator_alone() -> None:
     acls = [{"node_wwn": "iqn.a"}, {"node_wwn": "iqn.b", "chap_userid": "host2", "chap_password": "secret"}]
     saved = {"targets": [{"wwn": PREFIX + OTHER, "tpgs": []}, {"wwn": PREFIX + ID, "tpgs": [{"node_acls": acls}]}]}
-    assert lio._saved_secret(saved, PREFIX + ID, "iqn.b") == "secret"
-    assert lio._saved_secret(saved, PREFIX + ID, "iqn.a") is None
-    assert lio._saved_secret(saved, PREFIX + OTHER, "iqn.b") is None
-    assert lio._saved_secret({}, PREFIX + ID, "iqn.b") is None
+    assert iscsi._saved_secret(saved, PREFIX + ID, "iqn.b") == "secret"
+    assert iscsi._saved_secret(saved, PREFIX + ID, "iqn.a") is None
+    assert iscsi._saved_secret(saved, PREFIX + OTHER, "iqn.b") is None
+    assert iscsi._saved_secret({}, PREFIX + ID, "iqn.b") is None
 
 
 def test_secrets_are_long_and_differ() -> None:
-    assert len({lio._new_secret() for dummy in range(50)}) == 50
-    assert all(len(secret) == 32 and secret.isalnum() for secret in [lio._new_secret()])
+    assert len({iscsi._new_secret() for dummy in range(50)}) == 50
+    assert all(len(secret) == 32 and secret.isalnum() for secret in [iscsi._new_secret()])

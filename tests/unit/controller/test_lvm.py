@@ -19,7 +19,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as backend_module
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, lvm2, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lio import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -65,7 +65,7 @@ def rows(**tags: str) -> str:
 
 def a_backend() -> LvmBackend:
     return LvmBackend(
-        "lvm", Settings("vg0", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org.brickwork:", "zero"), Deadline(5)
+        "lvm", Settings("vg0", "iscsi", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org.brickwork:", "zero"), Deadline(5)
     )
 
 
@@ -115,7 +115,7 @@ def test_failures_of_lvm(lvm: Commands, stderr: str, status: int | None, code: s
 
 
 def test_a_device_that_is_gone_meanwhile(lvm: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend_module, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
+    monkeypatch.setattr(lio, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
     lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}"), "")
     backend = a_backend()
     volume = backend.inventory().volumes["data"]

@@ -16,8 +16,10 @@ import pytest
 from ansible_collections.brickwork.storage.plugins.module_utils import commands, waiting
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Failures, Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Failures, Holder, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend, lio
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -66,14 +68,14 @@ class Controller:
         # A program that is killed may have done its work.
         return Finished(tuple(argv), None if deadline.passed else 0, json.dumps({"report": [{"lv": volumes}]}), "")
 
-    def realise(self, export: lio.Export, users: dict[str, str]) -> None:
+    def realise(self, volume: Volume, device: str) -> None:
         if "realise" in self.broken:
             raise OSError("no such address")
 
-    def withdraw(self, volume_id: str, staying: Sequence[str]) -> None:
+    def withdraw(self, volume: Volume) -> None:
         if "withdraw" in self.broken:
             raise OSError("no way back")
-        self.withdrawn.append(volume_id)
+        self.withdrawn.append(volume.id)
 
     def save(self, volume_ids: Sequence[str]) -> None:
         if "save" in self.broken:
@@ -83,7 +85,9 @@ class Controller:
 
     def connect(self, deadline: Deadline) -> Failures:
         opened = backend.LvmBackend(
-            "lvm", backend.Settings("vg0", (lio.Portal("192.0.2.1", 3260),), "iqn.2026-11.org:", "zero"), Deadline(5)
+            "lvm",
+            backend.Settings("vg0", "iscsi", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org:", "zero"),
+            Deadline(5),
         )
         found = opened.inventory().volumes
         changes = [(volume, rules.connected(volume, HOLDER, False, ())) for volume in found.values()]
@@ -99,10 +103,10 @@ def controller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Controller:
     found = Controller(tmp_path)
     monkeypatch.setattr(commands, "run", found.run)
     monkeypatch.setattr(backend, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
-    monkeypatch.setattr(backend, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
-    monkeypatch.setattr(lio.Lio, "forget_cached", lambda self: None)
+    monkeypatch.setattr(lio, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
+    monkeypatch.setattr(Iscsi, "forget_cached", lambda self: None)
     for name in ("realise", "withdraw", "save"):
-        monkeypatch.setattr(lio.Lio, name, getattr(found, name))
+        monkeypatch.setattr(Iscsi, name, getattr(found, name))
     return found
 
 

@@ -8,7 +8,7 @@ import string
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import iscsi, tags
 
 ID = "5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a"
 HOLDER = Holder("db1.example.org", "iqn.1993-08.org.debian:01:abc", True)
@@ -24,7 +24,7 @@ def test_a_holder_survives_being_a_tag() -> None:
 
 def test_a_tag_has_only_characters_that_lvm_allows() -> None:
     assert set(tags.encode(HOLDER)) <= set(string.ascii_letters + string.digits + "_+.-/=!:&#")
-    assert lio.INITIATOR.fullmatch(HOLDER.initiator)
+    assert iscsi.INITIATOR.fullmatch(HOLDER.initiator)
 
 
 @pytest.mark.parametrize("tag", ["", "other", "brickwork.connection=", "brickwork.connection=a/2/iqn", "x" + TAG])

@@ -1,9 +1,9 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The built-in backend: logical volumes, exported by LIO.
+"""The built-in backend: logical volumes, exported by the kernel's targets.
 
-The tags of a logical volume say who holds it, and LIO's configuration follows them: a tag is written before the export is opened
+The tags of a logical volume say who holds it, and the exports follow them: a tag is written before the export is opened
 to its host, and removed only after the export is closed to it. Whatever moment a call is killed at, the tags still name every
 host that may have access, and the same call again, or its opposite, finishes the work.
 """
@@ -16,11 +16,10 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils import commands
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
     Backend,
     Capacity,
@@ -30,13 +29,17 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
     Volume,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library, require
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, tags, usage
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import require
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import tags, usage
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
-DEFAULT_TARGET_PREFIX = "iqn.2026-11.org.brickwork:"
+# By target_protocol.
+EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet}
 # Clearing slower than this means that the device hangs.
 CLEARING_BYTES_PER_SECOND = 1024 * 1024
 # To take back what could not be finished, whatever the time of the call.
@@ -52,13 +55,14 @@ class Settings:
     """The options of a section of this backend."""
 
     volume_group: str
-    portals: tuple[lio.Portal, ...]
+    target_protocol: str
+    portals: tuple[Portal, ...]
     target_prefix: str
     volume_clear: str
 
 
 class LvmBackend(Backend):
-    """Logical volumes of one volume group, exported by LIO."""
+    """Logical volumes of one volume group, exported by one protocol."""
 
     driver = "lvm"
     protocol = "iscsi"
@@ -69,14 +73,15 @@ class LvmBackend(Backend):
         self._settings = settings
         self._deadline = deadline
         self._group = VolumeGroup(settings.volume_group, deadline)
-        self._lio = lio.Lio(settings.target_prefix, settings.portals)
+        self._exporter = EXPORTERS[settings.target_protocol](settings.target_prefix, settings.portals)
         self._found: Mapping[str, LogicalVolume] = {}
 
     @classmethod
     def from_section(cls, section: Section, deadline: Deadline) -> LvmBackend:
         """The backend that a section of the configuration describes."""
         found = settings(section)
-        require("rtslib_fb")
+        for name in EXPORTERS[found.target_protocol].libraries:
+            require(name)
         return cls(section.name, found, deadline)
 
     @property
@@ -114,7 +119,7 @@ class LvmBackend(Backend):
             id=volume_id,
             size_bytes=entry.size_bytes,
             backend=self.name,
-            wwn=wwn(volume_id),
+            wwn=self._exporter.wwn(volume_id),
             holders=tags.holders(entry.tags),
             shared=tags.SHARED in entry.tags,
             deleting=tags.DELETING in entry.tags,
@@ -153,6 +158,7 @@ class LvmBackend(Backend):
 
     def grow(self, volume: Volume, size_bytes: int) -> None:
         self._group.extend(volume.name, size_bytes)
+        self._exporter.grown(volume.id)
 
     def users(self, volume: Volume) -> list[str]:
         entry = self._found[volume.name]
@@ -165,7 +171,7 @@ class LvmBackend(Backend):
     def _stays_open(self, volume: Volume) -> bool:
         """Whether something else than this backend has the device open: a loop device, a virtual machine, another target."""
         # Whoever deletes a volume has it open for as long as the clearing takes; other calls wait for that.
-        if volume.deleting or self._lio.has_open(volume.id):
+        if volume.deleting or self._exporter.has_open(volume.id):
             return False
         patience = self._deadline.within(SETTLE_SECONDS)
         opened = self._found[volume.name].opened
@@ -208,45 +214,35 @@ class LvmBackend(Backend):
     # Connections
 
     def holder(self, connector: Mapping[str, Any]) -> Holder:
-        initiator = connector.get("initiator")
-        if not isinstance(initiator, str) or not lio.INITIATOR.fullmatch(initiator.lower()):
-            raise invalid("connector.initiator", lio.INITIATOR_FORM, initiator)
-        # The kernel compares iSCSI names in lower case.
-        return Holder(rules.connector_host(connector), initiator.lower(), rules.connector_multipath(connector))
+        return self._exporter.holder(connector)
 
     def export(self, volume: Volume) -> Optional[dict[str, Any]]:
+        self._refuse_other_protocols(volume)
         with self._reading(volume):
-            export = self._lio.export(volume.id)
-        return export.as_dict() if export else None
+            return self._exporter.export(volume.id)
 
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
-        return self._wanted(volume).as_dict() if volume.holders else None
-
-    def _wanted(self, volume: Volume) -> lio.Export:
-        device = self._found[volume.name].device
-        return self._lio.wanted(volume.id, device, [holder.initiator for holder in volume.holders])
+        if not volume.holders:
+            return None
+        with self._reading(volume):
+            return self._exporter.wanted(volume, self._found[volume.name].device)
 
     def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         if not volume.holders:
             return None
-        staying = {holder.initiator for holder in volume.holders}
         with self._reading(volume):
-            export = self._lio.export(volume.id)
-        if export is None:
-            return None
-        initiators = {name: complete for name, complete in export.initiators.items() if name in staying}
-        return replace(export, initiators=initiators, saved=True).as_dict()
+            return self._exporter.reduced(volume)
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
         with self._reading(volume):
-            return self._lio.sessions(volume.id)
+            return self._exporter.sessions(volume.id)
 
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         volumes = [after for before, after in changes]
         try:
             self._retag(changes)
             self._activate(volumes)
-            refused, unsaved = self._change_lio(volumes, self._realise)
+            refused, unsaved = self._change_exports(volumes, self._realise)
             failures, exported = {**unsaved, **refused}, True
         except (StorageError, OSError) as error:
             failures, exported = dict.fromkeys((volume.name for volume in volumes), _failure(error)), False
@@ -261,7 +257,7 @@ class LvmBackend(Backend):
 
         Args:
             changes: each volume as it was to be, and as it was.
-            exported: whether LIO was changed.
+            exported: whether the exports were changed.
             failures: why the connections could not be made.
 
         Returns:
@@ -271,7 +267,7 @@ class LvmBackend(Backend):
         try:
             if changes and exported:
                 # What cannot be saved now was not saved before either, so no reboot brings it back.
-                kept, _unsaved = self._change_lio([before for after, before in changes], self._withdraw)
+                kept, _unsaved = self._change_exports([before for after, before in changes], self._exporter.withdraw)
             self._retag([change for change in changes if change[1].name not in kept])
         except (StorageError, OSError) as error:
             kept = dict.fromkeys((before.name for after, before in changes), _failure(error))
@@ -286,44 +282,21 @@ class LvmBackend(Backend):
         }
 
     def disconnect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
-        refused, unsaved = self._change_lio([after for before, after in changes], self._withdraw)
+        refused, unsaved = self._change_exports([after for before, after in changes], self._exporter.withdraw)
         failures = {**unsaved, **refused}
         self._retag([change for change in changes if change[1].name not in failures])
         return failures
 
     def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
-        target = self._lio.target_name(volume.id)
-        portals = [str(portal) for portal in self._settings.portals]
         with self._reading(volume):
-            user, password = self._lio.credentials(volume.id, holder.initiator) or (holder.host, None)
-        return {
-            "driver_volume_type": "iscsi",
-            "data": {
-                "target_discovered": False,
-                "target_portal": portals[0],
-                "target_iqn": target,
-                "target_lun": lio.LUN,
-                "target_portals": portals,
-                "target_iqns": [target] * len(portals),
-                "target_luns": [lio.LUN] * len(portals),
-                "volume_id": volume.id,
-                "auth_method": "CHAP",
-                "auth_username": user,
-                "auth_password": password,
-                "encrypted": False,
-                "access_mode": "rw",
-            },
-        }
+            return self._exporter.connection_info(volume, holder)
 
     # Edges
 
     def _realise(self, volume: Volume) -> None:
-        self._lio.realise(self._wanted(volume), {holder.initiator: holder.host for holder in volume.holders})
+        self._exporter.realise(volume, self._found[volume.name].device)
 
-    def _withdraw(self, volume: Volume) -> None:
-        self._lio.withdraw(volume.id, [holder.initiator for holder in volume.holders])
-
-    def _change_lio(self, volumes: Sequence[Volume], change: Callable[[Volume], None]) -> tuple[Failures, Failures]:
+    def _change_exports(self, volumes: Sequence[Volume], change: Callable[[Volume], None]) -> tuple[Failures, Failures]:
         """Change the exports of volumes, and save those that succeeded at once.
 
         A volume that failed stays marked as not saved, so that the next call for it does not take it for finished.
@@ -336,22 +309,24 @@ class LvmBackend(Backend):
         """
         refused: Failures = {}
         unsaved: Failures = {}
-        # Other backends of this controller have their own lock, but the same LIO and the same file.
-        with exclusive("lio", f"exports of backend {self.name}", self._deadline):
-            self._lio.forget_cached()
+        # Other backends of this controller have their own lock, but the same target and the same files.
+        with exclusive(self._exporter.lock_name, f"exports of backend {self.name}", self._deadline):
+            self._exporter.forget_cached()
             for volume in volumes:
                 try:
                     change(volume)
                 except StorageError as error:
                     refused[volume.name] = error
-                except (OSError, self._rtslib_error) as error:
+                except self._exporter.errors as error:
                     refused[volume.name] = StorageError(
-                        "unavailable", f"LIO refused to change the export of volume {volume.name}: {error}."
+                        "unavailable",
+                        f"{self._exporter.target} refused to change the export of volume {volume.name}: {error}.",
                     )
             changed = [volume for volume in volumes if volume.name not in refused]
+            errors: tuple[type[Exception], ...] = (StorageError, *self._exporter.errors)
             try:
-                self._lio.save([volume.id for volume in changed])
-            except (StorageError, OSError, self._rtslib_error) as error:
+                self._exporter.save([volume.id for volume in changed])
+            except errors as error:
                 unsaved = dict.fromkeys((volume.name for volume in changed), _failure(error))
         return refused, unsaved
 
@@ -378,16 +353,24 @@ class LvmBackend(Backend):
         """Without the lock, what is read may vanish meanwhile."""
         try:
             yield
-        except (OSError, self._rtslib_error) as error:
+        except self._exporter.errors as error:
             raise StorageError(
                 "aborted",
                 f"Volume {volume.name} could not be read, or changed meanwhile: {error}; repeat the call.",
             ) from None
 
-    @property
-    def _rtslib_error(self) -> type[Exception]:
-        error: type[Exception] = library("rtslib_fb").RTSLibError
-        return error
+    def _refuse_other_protocols(self, volume: Volume) -> None:
+        """What was exported by another protocol cannot be seen, or closed, by this one."""
+        others = [holder for holder in volume.holders if not self._exporter.knows(holder.initiator)]
+        if others:
+            described = " and ".join(f"{holder.host} as {holder.initiator}" for holder in others)
+            raise StorageError(
+                "failed_precondition",
+                f"Volume {volume.name} is connected to {described}, which is not target_protocol {self._settings.target_protocol} of "
+                f"backend {self.name}. Set target_protocol back, release the volume, and change it then.",
+                holders=[holder.host for holder in others],
+                field="target_protocol",
+            )
 
 
 def _failure(error: Exception) -> StorageError:
@@ -399,42 +382,27 @@ def _failure(error: Exception) -> StorageError:
     )
 
 
-def wwn(volume_id: str) -> str:
-    """The WWN under which hosts see a volume, as multipath shows it.
-
-    LIO makes its NAA identifier from the unit serial: 6 (the format), 001405 (LIO's company id), then 25 hexadecimal digits of the
-    serial. scsi_id puts a 3 in front, which says that it is an NAA identifier.
-    """
-    return "36001405" + volume_id.replace("-", "")[:25]
-
-
 def settings(section: Section) -> Settings:
     """The section's options, checked."""
     values = section.options(
         lambda cfg: [
             cfg.StrOpt("volume_group", required=True),
-            cfg.StrOpt("target_protocol", default="iscsi"),
+            cfg.StrOpt("target_protocol", default="iscsi", choices=list(EXPORTERS)),
             cfg.StrOpt("target_ip_address", required=True),
             cfg.ListOpt("target_secondary_ip_addresses", default=[]),
-            cfg.PortOpt("target_port", default=3260, min=1),
-            cfg.StrOpt("target_prefix", default=DEFAULT_TARGET_PREFIX),
+            cfg.PortOpt("target_port", min=1),
+            cfg.StrOpt("target_prefix"),
             cfg.StrOpt("volume_clear", default="zero", choices=["zero", "none"]),
         ]
     )
-    if values["target_protocol"] != "iscsi":
-        raise StorageError(
-            "unimplemented",
-            f"{section.path}: [{section.name}] target_protocol is {values['target_protocol']!r}; driver lvm exports by iscsi only.",
-            field="target_protocol",
-        )
-    prefix = values["target_prefix"]
-    # LIO wants a domain after the date, and no underscore.
-    if not re.fullmatch(r"iqn\.\d{4}-[01]\d\.[a-z0-9-]+(\.[a-z0-9-]+)+:([a-z0-9.:-]*:)?", prefix):
-        raise section.error("target_prefix", f"{prefix!r} is not the beginning of an IQN that ends with a colon")
+    exporter = EXPORTERS[values["target_protocol"]]
+    prefix = values["target_prefix"] or exporter.default_prefix
+    if not re.fullmatch(exporter.prefix_form, prefix):
+        raise section.error("target_prefix", f"{prefix!r} is not {exporter.prefix_meaning}")
     addresses = {"target_ip_address": [values["target_ip_address"]]}
     addresses["target_secondary_ip_addresses"] = values["target_secondary_ip_addresses"]
     portals = [
-        lio.Portal(_address(section, option, address), values["target_port"])
+        Portal(_address(section, option, address), values["target_port"] or exporter.default_port)
         for option, given in addresses.items()
         for address in given
     ]
@@ -445,7 +413,13 @@ def settings(section: Section) -> Settings:
                 f"{values['volume_group']} is the volume group of backend {name} too; give each a volume group of its own, or take one "
                 "of them out of enabled_backends",
             )
-    return Settings(values["volume_group"], tuple(dict.fromkeys(portals)), prefix, values["volume_clear"])
+    return Settings(
+        volume_group=values["volume_group"],
+        target_protocol=values["target_protocol"],
+        portals=tuple(dict.fromkeys(portals)),
+        target_prefix=prefix,
+        volume_clear=values["volume_clear"],
+    )
 
 
 def _address(section: Section, option: str, text: str) -> str:

@@ -4,7 +4,7 @@
 """What a volume's LVM tags say: that it is ours, who holds it, and whether it is going.
 
 Tags are changed atomically and durably with the volume group's metadata, and go where the volume group goes. They are the truth
-about who holds a volume; LIO's configuration is made from them.
+about who holds a volume; its export is made from them.
 """
 
 from __future__ import annotations
