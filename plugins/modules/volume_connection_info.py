@@ -124,7 +124,7 @@ volumes:
           type: str
           sample: db1
         initiator:
-          description: What it connects as.
+          description: What it connects as, an IQN, an NQN, or WWPNs with C(+) between them.
           returned: always
           type: str
           sample: iqn.1993-08.org.debian:01:db1
@@ -134,7 +134,7 @@ volumes:
           type: bool
           sample: true
         sessions:
-          description: The addresses from which it uses the volume at this moment; none where it has not attached it.
+          description: The addresses from which it uses the volume at this moment; none where it does not, or the target cannot tell.
           returned: always
           type: list
           elements: str

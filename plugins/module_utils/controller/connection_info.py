@@ -82,7 +82,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
 def problems(seen: Seen) -> list[str]:
     """What is wrong with who holds a volume, each in a sentence that says what to do."""
     volume, found = seen.volume, []
-    holders = {holder.initiator for holder in volume.holders}
+    holders = {name for holder in volume.holders for name in holder.names}
     if volume.deleting:
         found.append("Its deletion has begun and did not end: delete it to the end (volume, state absent).")
     if volume.holders and seen.export != seen.wanted_export:
@@ -121,7 +121,7 @@ def _shape(seen: Seen) -> dict[str, Any]:
                 "host": holder.host,
                 "initiator": holder.initiator,
                 "multipath": holder.multipath,
-                "sessions": sorted(seen.sessions.get(holder.initiator, [])),
+                "sessions": sorted(address for name in holder.names for address in seen.sessions.get(name, [])),
             }
             for holder in volume.holders
         ],

@@ -65,7 +65,6 @@ class LvmBackend(Backend):
     """Logical volumes of one volume group, exported by one protocol."""
 
     driver = "lvm"
-    protocol = "iscsi"
     capabilities = frozenset({"grow", "shared"})
 
     def __init__(self, name: str, settings: Settings, deadline: Deadline) -> None:
@@ -74,6 +73,7 @@ class LvmBackend(Backend):
         self._deadline = deadline
         self._group = VolumeGroup(settings.volume_group, deadline)
         self._exporter = EXPORTERS[settings.target_protocol](settings.target_prefix, settings.portals)
+        self.protocol = self._exporter.protocol
         self._found: Mapping[str, LogicalVolume] = {}
 
     @classmethod

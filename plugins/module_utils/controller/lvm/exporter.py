@@ -57,6 +57,7 @@ class Exporter(ABC):
     """
 
     lock_name: ClassVar[str]  # other backends of this controller use the same target
+    protocol: ClassVar[str]  # the driver_volume_type of its connections
     target: ClassVar[str]  # what the kernel's target is called, in messages
     libraries: ClassVar[tuple[str, ...]] = ()
     default_port: ClassVar[int]

@@ -70,6 +70,7 @@ class Export:
 class Iscsi(lio.Lio):
     """The iSCSI targets of one backend: one for each volume."""
 
+    protocol = "iscsi"
     default_port = 3260
     default_prefix = "iqn.2026-11.org.brickwork:"
     # LIO wants a domain after the date, and no underscore.
@@ -118,7 +119,7 @@ class Iscsi(lio.Lio):
         portals = [str(portal) for portal in self.portals]
         user, password = self._credentials(volume.id, holder.initiator) or (holder.host, None)
         return {
-            "driver_volume_type": "iscsi",
+            "driver_volume_type": self.protocol,
             "data": {
                 "target_discovered": False,
                 "target_portal": portals[0],

@@ -72,6 +72,7 @@ class Nvmet(Exporter):
     """The subsystems of one backend: one for each volume and holder, called PREFIX VOLUME-ID : HOST."""
 
     lock_name = "nvmet"
+    protocol = "nvmeof"
     target = "nvmet"
     default_port = 4420
     default_prefix = "nqn.2026-11.org.brickwork:"
@@ -129,7 +130,7 @@ class Nvmet(Exporter):
 
     def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
         return {
-            "driver_volume_type": "nvmeof",
+            "driver_volume_type": self.protocol,
             "data": {
                 "target_nqn": self._nqn(volume.id, holder.host),
                 "vol_uuid": volume.id,
