@@ -18,6 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.commands import 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Failures, Holder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend, lio
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -60,6 +61,9 @@ class Controller:
                 "lv_tags": ",".join(tags),
                 "lv_active": "",
                 "lv_device_open": "",
+                "origin": "",
+                "pool_lv": "",
+                "lv_layout": "linear",
             }
             for name, tags in self.tags.items()
         ]
@@ -83,7 +87,14 @@ class Controller:
 
     def connect(self, deadline: Deadline) -> Failures:
         opened = backend.LvmBackend(
-            "lvm", backend.Settings("vg0", (lio.Portal("192.0.2.1", 3260),), "iqn.2026-11.org:", "zero"), Deadline(5)
+            "lvm",
+            backend.Settings(
+                "vg0",
+                (lio.Portal("192.0.2.1", 3260),),
+                "iqn.2026-11.org:",
+                Provisioning(thin=False, over_subscription=1.0, volume_clear="zero"),
+            ),
+            Deadline(5),
         )
         found = opened.inventory().volumes
         changes = [(volume, rules.connected(volume, HOLDER, False, ())) for volume in found.values()]
