@@ -34,6 +34,12 @@ options:
         C(target_secondary_ip_addresses), more addresses, for multipath; C(target_port), by default 3260;
         C(target_protocol), which is C(iscsi); C(target_prefix), how the targets' names begin, by default
         C(iqn.2026-11.org.brickwork:); and C(volume_clear), C(zero) (the default) or C(none).
+      - With C(lvm_type = thin) the driver C(lvm) makes volumes in a thin pool of the volume group, which has the group's name and
+        C(-pool), as in Cinder (C(vg0-pool)), and which you create; with C(default), which is the default here, it makes thick
+        ones. C(auto) is refused.
+      - C(max_over_subscription_ratio), by default C(1.0), is how many bytes of thin volumes and snapshots a byte of the pool may
+        stand for. Each counts with its whole size, so at C(1.0) the pool cannot overflow. With more you have to watch it
+        (M(brickwork.storage.volume_backend_info)) and extend it in time; writing to a volume whose pool is full fails.
     type: path
     default: /etc/brickwork/backends.conf
 requirements:

@@ -43,9 +43,9 @@ class StorageError(Exception):
         self.message = message
         self.facts = {name: value for name, value in facts.items() if value is not None}
 
-    def for_volume(self, volume: str) -> StorageError:
-        """The same failure, naming the volume it belongs to."""
-        return StorageError(self.code, self.message, **{"volume": volume, **self.facts})
+    def concerning(self, kind: str, name: str) -> StorageError:
+        """The same failure, naming what it belongs to: a C(volume) or a C(snapshot)."""
+        return StorageError(self.code, self.message, **{kind: name, **self.facts})
 
     def as_dict(self) -> dict[str, Any]:
         """The failure as a module returns it: C(msg), C(error_code) and the facts."""

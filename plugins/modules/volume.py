@@ -16,20 +16,39 @@ description:
   - Creates, grows and deletes volumes on the machine that runs the module, which is the storage controller.
   - The built-in backend C(lvm) makes every volume a logical volume, named like it and tagged as its own. Logical volumes without that
     tag are never exported, grown or deleted.
+  - A volume can be made from a snapshot or from another volume. It is then on its own, and either can be deleted. The backend C(lvm)
+    makes a thin one at once, and copies what is thick, which takes as long as reading and writing it; nobody can use the volume before it is
+    whole. Repeat a call that was cut short, or delete the volume.
 options:
   size:
     description:
       - The size of the volumes, in bytes or as a whole number of C(KiB), C(MiB), C(GiB), C(TiB) or C(PiB), such as V(10GiB).
         The backend may round it up.
       - A smaller volume grows to it. A volume never shrinks.
-      - Needed to create volumes. If left out, volumes that exist keep their size.
+      - Needed to create empty volumes. If left out, volumes that exist keep their size, and one that is made from a snapshot or from
+        another volume gets the size of that, which is the least it can have.
+      - A thick volume of the backend C(lvm) cannot grow as long as it has snapshots.
+    type: str
+  snapshot:
+    description:
+      - A snapshot of the same backend, whose data new volumes get.
+      - A volume that exists must have been made from a snapshot of this name, and keeps its data.
+      - Only with O(state=present).
+    type: str
+  source_volume:
+    description:
+      - A volume of the same backend, whose data new volumes get.
+      - A host may be writing to it; the new volume then has what the other had at one moment, as after a power cut. Flush or unmount
+        its file systems first if they need that.
+      - A volume that exists must have been made from a volume of this name, and keeps its data.
+      - Only with O(state=present).
     type: str
   state:
     description:
       - V(present) creates the volumes, or grows them to O(size). The hosts that a volume is attached to see its new size after they
         have rescanned it.
-      - V(absent) deletes the volumes. A volume that is connected to a host is not deleted. Before the space is given back, it
-        is overwritten with zeros, unless the backend's option C(volume_clear) is C(none).
+      - V(absent) deletes the volumes. A volume that is connected to a host, or that has snapshots, is not deleted. Before the space is given back, it
+        is overwritten with zeros, unless the backend's option C(volume_clear) is C(none). A thin pool needs no such thing.
     type: str
     choices: [present, absent]
     default: present
@@ -39,6 +58,7 @@ extends_documentation_fragment:
   - brickwork.storage.controller.configuration
 seealso:
   - module: brickwork.storage.volume_connection
+  - module: brickwork.storage.volume_snapshot
 """
 
 EXAMPLES = r"""
@@ -52,6 +72,17 @@ EXAMPLES = r"""
     volumes: [db-data, db-log]
     size: 20GiB
     backend: lvm
+
+- name: Make a volume from a snapshot, and larger
+  brickwork.storage.volume:
+    volumes: db-restored
+    snapshot: db-before-upgrade
+    size: 30GiB
+
+- name: Make a copy of a volume for tests
+  brickwork.storage.volume:
+    volumes: db-test
+    source_volume: db-data
 
 - name: Delete a volume
   brickwork.storage.volume:
@@ -117,10 +148,13 @@ def main() -> None:
         argument_spec={
             "volumes": {"type": "list", "elements": "str", "required": True},
             "size": {"type": "str"},
+            "snapshot": {"type": "str"},
+            "source_volume": {"type": "str"},
             "backend": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "config": {"type": "path", "default": "/etc/brickwork/backends.conf"},
-        }
+        },
+        mutually_exclusive=[("snapshot", "source_volume")],
     )
     run(module, work)
 

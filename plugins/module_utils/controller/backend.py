@@ -8,16 +8,19 @@ The rules (who may connect, what a repeat answers) are not a backend's: they are
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Callable, Optional, Union
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-# What became of the volumes of a batch: the failures by the volume's name; who is not in it succeeded.
+# What became of the volumes or snapshots of a batch: the failures by name; who is not in it succeeded.
 Failures = dict[str, StorageError]
+# What a volume can be made from.
+SNAPSHOT, VOLUME = "snapshot", "volume"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,21 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a volume was made from, by its name: that outlives the snapshot.
+
+    Args:
+        kind: C(snapshot) or C(volume).
+    """
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
 class Volume:
     """A volume that the backend made, as the backend has it on record.
 
@@ -52,6 +70,8 @@ class Volume:
         holders: in the order of their names.
         shared: whether more than one host may hold it.
         deleting: whether a deletion has begun, so that its data is no longer whole.
+        source: what it was made from; None where it was made empty.
+        unfinished: whether the data of its source is not whole in it yet.
     """
 
     name: str
@@ -62,6 +82,8 @@ class Volume:
     holders: tuple[Holder, ...] = ()
     shared: bool = False
     deleting: bool = False
+    source: Optional[Source] = None
+    unfinished: bool = False
 
     @property
     def hosts(self) -> list[str]:
@@ -82,21 +104,58 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """What a volume was at one moment, as the backend has it on record.
+
+    Args:
+        id: empty as long as the snapshot is only planned.
+        volume: the name of its volume.
+        size_bytes: of the volume at that moment.
+        deleting: whether a deletion has begun, so that its data is no longer whole.
+    """
+
+    name: str
+    id: str
+    volume: str
+    volume_id: str
+    size_bytes: int
+    backend: str
+    deleting: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """C(name), C(id), C(volume), C(volume_id), C(size_bytes) and C(backend), as the modules return a snapshot."""
+        return {
+            "name": self.name,
+            "id": self.id or None,
+            "volume": self.volume,
+            "volume_id": self.volume_id,
+            "size_bytes": self.size_bytes,
+            "backend": self.backend,
+        }
+
+
+# What can be made and deleted by name.
+Item = Union[Volume, Snapshot]
+
+
+@dataclass(frozen=True)
 class Inventory:
-    """Everything in a backend that bears a name.
+    """Everything in a backend that bears a name; no two things bear the same.
 
     Args:
         volumes: by name, what the backend made.
+        snapshots: by name, those that the backend made.
         strangers: by name, what it did not make, and a sentence about that for a person.
     """
 
     volumes: Mapping[str, Volume] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     strangers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many bytes a backend has, and how many are left for new volumes."""
+    """How many bytes a backend has, and how many are left for new volumes and snapshots."""
 
     total_bytes: int
     free_bytes: int
@@ -113,7 +172,7 @@ class Backend(ABC):
     driver: str
     # C(driver_volume_type) of its connections.
     protocol: str
-    # Of C(grow), C(shared).
+    # Of C(grow), C(shared), C(snapshot), C(clone).
     capabilities: frozenset[str]
 
     @property
@@ -136,8 +195,8 @@ class Backend(ABC):
         """The size that a volume gets when I(size_bytes) is asked for."""
 
     @abstractmethod
-    def check_name(self, name: str) -> None:
-        """Raise C(invalid_argument) if no volume can have this name."""
+    def check_name(self, name: str, field: str) -> None:
+        """Raise C(invalid_argument) for I(field) if no volume or snapshot can have this name."""
 
     @abstractmethod
     def capacity(self) -> Capacity: ...
@@ -146,22 +205,61 @@ class Backend(ABC):
     def create(self, name: str, size_bytes: int) -> None: ...
 
     @abstractmethod
+    def check_growth(self, volume: Volume) -> None:
+        """Raise C(failed_precondition) if the volume cannot grow as things are."""
+
+    @abstractmethod
     def grow(self, volume: Volume, size_bytes: int) -> None: ...
 
     @abstractmethod
-    def users(self, volume: Volume) -> list[str]:
-        """What uses the volume on the controller itself, past this backend: mount points, devices built on it."""
+    def users(self, item: Item) -> list[str]:
+        """What uses a volume or snapshot on the controller itself, past this backend: mount points, devices built on it."""
 
     @abstractmethod
-    def begin_deletion(self, volumes: Sequence[Volume]) -> None:
-        """Record durably that the volumes are going, so that nobody can use them from now on."""
+    def begin_deletion(self, items: Sequence[Item]) -> Failures:
+        """Record durably that volumes or snapshots are going, so that nobody can use them from now on."""
 
     @abstractmethod
-    def clear(self, volume: Volume) -> None:
+    def clear(self, item: Item) -> None:
         """Make the data unreadable for whoever gets the space next. Takes long, so it is called without the backend's lock."""
 
     @abstractmethod
-    def delete(self, volumes: Sequence[Volume]) -> Failures: ...
+    def delete(self, items: Sequence[Item]) -> Failures: ...
+
+    # Snapshots, and volumes made from them or from other volumes
+
+    @abstractmethod
+    def snapshot_bytes(self, volume: Volume) -> int:
+        """What a snapshot of the volume takes of the capacity."""
+
+    @abstractmethod
+    def create_snapshot(self, name: str, volume: Volume) -> None:
+        """Keep what the volume is at this moment. Hosts may be writing to it."""
+
+    @abstractmethod
+    def copy_bytes(self, size_bytes: int, original: Item) -> int:
+        """What a volume of this size takes of the capacity while it is made from I(original)."""
+
+    @abstractmethod
+    def create_from(self, name: str, size_bytes: int, original: Item) -> None:
+        """Make a volume with the data of another, or of a snapshot; hosts may be writing to the other one.
+
+        Where that takes long, this only begins it: the volume is then unfinished, and complete() does the rest.
+        """
+
+    @abstractmethod
+    def complete(
+        self, volume: Volume, original: Item, locked: Callable[[], contextlib.AbstractContextManager[None]]
+    ) -> None:
+        """Make an unfinished volume whole, whatever was done of that before.
+
+        Takes long, so it is called without the backend's lock.
+
+        Args:
+            volume: nobody else completes or deletes it meanwhile.
+            original: what it is made from; it stays meanwhile.
+            locked: the backend's lock, for the steps that change something.
+        """
 
     # Connections
 

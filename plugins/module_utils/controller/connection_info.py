@@ -85,6 +85,10 @@ def problems(seen: Seen) -> list[str]:
     holders = {name for holder in volume.holders for name in holder.names}
     if volume.deleting:
         found.append("Its deletion has begun and did not end: delete it to the end (volume, state absent).")
+    if volume.unfinished:
+        found.append(
+            f"The data of {volume.source} is not whole in it: wait for that, repeat the call that made it, or delete it."
+        )
     if volume.holders and seen.export != seen.wanted_export:
         found.append(
             f"Its export is not what {', '.join(volume.hosts)} need: repeat volume_connection for each, or release them."

@@ -17,7 +17,16 @@ from typing import Any, Optional
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Inventory, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    SNAPSHOT,
+    VOLUME,
+    Holder,
+    Inventory,
+    Item,
+    Snapshot,
+    Source,
+    Volume,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 
 # What a host may be called, in any backend's records.
@@ -35,11 +44,44 @@ def find(inventory: Inventory, name: str, backend: str) -> Volume:
     """The volume of this name."""
     if name in inventory.volumes:
         return inventory.volumes[name]
-    if name in inventory.strangers:
-        raise StorageError("not_found", inventory.strangers[name])
-    candidates = near(name, inventory.volumes)
+    refuse_other_kind(inventory, VOLUME, name)
+    raise _not_found(VOLUME, name, inventory.volumes, backend)
+
+
+def find_snapshot(inventory: Inventory, name: str, backend: str) -> Snapshot:
+    """The snapshot of this name."""
+    if name in inventory.snapshots:
+        return inventory.snapshots[name]
+    refuse_other_kind(inventory, SNAPSHOT, name)
+    raise _not_found(SNAPSHOT, name, inventory.snapshots, backend)
+
+
+def refuse_other_kind(inventory: Inventory, kind: str, name: str) -> None:
+    """Refuse to look for a volume or a snapshot under the name of something else."""
+    sentence = _other_kind(inventory, kind, name)
+    if sentence:
+        raise StorageError("not_found", sentence)
+
+
+def require_free_name(inventory: Inventory, kind: str, name: str) -> None:
+    """Refuse to make a volume or a snapshot under the name of something else."""
+    sentence = _other_kind(inventory, kind, name)
+    if sentence:
+        raise StorageError("already_exists", sentence)
+
+
+def _other_kind(inventory: Inventory, kind: str, name: str) -> str:
+    if kind != SNAPSHOT and name in inventory.snapshots:
+        return f"{name} is a snapshot, of volume {inventory.snapshots[name].volume}, and no volume; names are unique in a backend."
+    if kind != VOLUME and name in inventory.volumes:
+        return f"{name} is a volume, and no snapshot; names are unique in a backend."
+    return inventory.strangers.get(name, "")
+
+
+def _not_found(kind: str, name: str, names: Iterable[str], backend: str) -> StorageError:
+    candidates = near(name, names)
     hint = f" Did you mean {' or '.join(candidates)}?" if candidates else ""
-    raise StorageError("not_found", f"Backend {backend} has no volume {name}.{hint}", candidates=candidates)
+    return StorageError("not_found", f"Backend {backend} has no {kind} {name}.{hint}", candidates=candidates)
 
 
 def connected(volume: Volume, holder: Holder, shared: bool, volumes: Iterable[Volume]) -> Volume:
@@ -51,7 +93,8 @@ def connected(volume: Volume, holder: Holder, shared: bool, volumes: Iterable[Vo
         shared: whether other hosts may hold it too.
         volumes: every volume of the backend, because an initiator belongs to one host in all of them.
     """
-    _refuse_deleting(volume)
+    refuse_deleting(volume)
+    require_finished(volume)
     _refuse_two_hosts_with_one_identity(holder, volumes)
     present = volume.holder(holder.host)
     if present:
@@ -120,7 +163,7 @@ def size_in_bytes(text: str) -> int:
 
 def resized(volume: Volume, size_bytes: int) -> Volume:
     """The volume as it is to be with I(size_bytes), which the backend has rounded."""
-    _refuse_deleting(volume)
+    refuse_deleting(volume)
     if size_bytes < volume.size_bytes:
         raise StorageError(
             "invalid_argument",
@@ -130,12 +173,12 @@ def resized(volume: Volume, size_bytes: int) -> Volume:
     return replace(volume, size_bytes=size_bytes)
 
 
-def require_room(volume: str, wanted_bytes: int, free_bytes: int, backend: str) -> None:
+def require_room(kind: str, name: str, wanted_bytes: int, free_bytes: int, backend: str) -> None:
     """Refuse what does not fit into the backend."""
     if wanted_bytes > free_bytes:
         raise StorageError(
             "resource_exhausted",
-            f"Backend {backend} has {free_bytes} bytes free, and volume {volume} needs {wanted_bytes} more.",
+            f"Backend {backend} has {free_bytes} bytes free, and {kind} {name} needs {wanted_bytes} more.",
             free_bytes=free_bytes,
             wanted_bytes=wanted_bytes,
         )
@@ -151,23 +194,110 @@ def require_unheld(volume: Volume) -> None:
         )
 
 
-def require_unused(volume: Volume, users: list[str]) -> None:
+def require_unused(item: Item, users: list[str]) -> None:
     """Refuse to delete, or to give to a host, what the controller itself uses."""
     if users:
         raise StorageError(
             "failed_precondition",
-            f"Volume {volume.name} is in use on the controller itself, by {', '.join(users)}; end that first.",
+            f"{_kind(item).capitalize()} {item.name} is in use on the controller itself, by {', '.join(users)}; end that first.",
             users=users,
         )
 
 
-def _refuse_deleting(volume: Volume) -> None:
-    if volume.deleting:
+def refuse_deleting(item: Item) -> None:
+    """Refuse to use what is going."""
+    if item.deleting:
         raise StorageError(
             "failed_precondition",
-            f"The deletion of volume {volume.name} has begun, and its data is no longer whole. Delete it to the end "
+            f"The deletion of {_kind(item)} {item.name} has begun, and its data is no longer whole. Delete it to the end "
             "(state: absent), then create it anew.",
         )
+
+
+def require_finished(volume: Volume) -> None:
+    """Refuse to use a volume whose data is not whole yet."""
+    if volume.unfinished:
+        raise StorageError(
+            "failed_precondition",
+            f"Volume {volume.name} does not have all the data of {volume.source} yet: either it is being copied, or that was cut "
+            "short. Repeat the call that made it, or delete it (state: absent).",
+        )
+
+
+def require_capability(capabilities: Iterable[str], wanted: str, backend: str) -> None:
+    """Refuse what a backend cannot do, by the words of C(volume_backend_info)."""
+    if wanted not in capabilities:
+        raise StorageError("unimplemented", f"Backend {backend} cannot {wanted} volumes.", backend=backend)
+
+
+def find_original(inventory: Inventory, source: Source, backend: str) -> Item:
+    """What a volume is to be made from."""
+    find_it = find_snapshot if source.kind == SNAPSHOT else find
+    original: Item = find_it(inventory, source.name, backend)
+    refuse_deleting(original)
+    if isinstance(original, Volume):
+        require_finished(original)
+    return original
+
+
+def size_of_copy(original: Item, size_bytes: Optional[int]) -> int:
+    """The size of a volume that is made from another one or a snapshot, I(size_bytes) being what is asked for."""
+    if size_bytes is None:
+        return original.size_bytes
+    if size_bytes < original.size_bytes:
+        raise StorageError(
+            "invalid_argument",
+            f"size is {size_bytes} bytes, but {_kind(original)} {original.name} has {original.size_bytes}; give at least that, or "
+            "leave it out.",
+            field="size",
+        )
+    return size_bytes
+
+
+def require_source(volume: Volume, source: Source) -> None:
+    """Refuse to take a volume for what was made from something else."""
+    if volume.source != source:
+        made = f"made from {volume.source}" if volume.source else "not made from anything"
+        raise StorageError(
+            "already_exists",
+            f"Volume {volume.name} exists, and is {made}; {source} was asked for. Choose another name.",
+        )
+
+
+def require_snapshot_of(snapshot: Snapshot, volume: str) -> None:
+    """Refuse to take a snapshot for one of another volume."""
+    if snapshot.volume != volume:
+        raise StorageError(
+            "already_exists",
+            f"Snapshot {snapshot.name} exists, and is of volume {snapshot.volume}, not of {volume}. Choose another name.",
+        )
+
+
+def require_no_snapshots(volume: Volume, inventory: Inventory) -> None:
+    """Refuse to delete what has snapshots."""
+    snapshots = sorted(one.name for one in inventory.snapshots.values() if one.volume_id == volume.id)
+    if snapshots:
+        raise StorageError(
+            "failed_precondition",
+            f"Volume {volume.name} has snapshots: {', '.join(snapshots)}. Delete them first.",
+            snapshots=snapshots,
+        )
+
+
+def require_no_copies(item: Item, inventory: Inventory) -> None:
+    """Refuse to delete what is being copied."""
+    source = Source(_kind(item), item.name)
+    copies = sorted(one.name for one in inventory.volumes.values() if one.unfinished and one.source == source)
+    if copies:
+        raise StorageError(
+            "failed_precondition",
+            f"{source.kind.capitalize()} {source.name} is being copied to {', '.join(copies)}, or that was cut short. Complete those, or delete them first.",
+            volumes=copies,
+        )
+
+
+def _kind(item: Item) -> str:
+    return SNAPSHOT if isinstance(item, Snapshot) else VOLUME
 
 
 def _refuse_two_hosts_with_one_identity(holder: Holder, volumes: Iterable[Volume]) -> None:

@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    SNAPSHOT,
+    VOLUME,
     Backend,
     Capacity,
     Failures,
     Holder,
     Inventory,
+    Item,
+    Snapshot,
+    Source,
     Volume,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
@@ -31,11 +37,15 @@ class MemoryBackend(Backend):
     name = "memory"
     driver = "memory"
     protocol = "memory"
-    capabilities = frozenset({"shared"})
+    capabilities = frozenset({"clone", "shared", "snapshot"})
 
     def __init__(self, *volumes: Volume, free_bytes: int = 100 * GIB) -> None:
         self.volumes = {volume.name: volume for volume in volumes}
+        self.snapshots: dict[str, Snapshot] = {}
         self.strangers: dict[str, str] = {}
+        self.copies_slowly = False
+        self.copying_fails = False
+        self.cannot_grow: set[str] = set()
         self.exports = {volume.name: self.wanted_export(volume) for volume in volumes}
         self.live: dict[str, dict[str, list[str]]] = {}
         self.used: dict[str, list[str]] = {}
@@ -47,14 +57,14 @@ class MemoryBackend(Backend):
         return self
 
     def inventory(self) -> Inventory:
-        return Inventory(dict(self.volumes), dict(self.strangers))
+        return Inventory(dict(self.volumes), dict(self.snapshots), dict(self.strangers))
 
     def rounded(self, size_bytes: int) -> int:
         return -(-size_bytes // EXTENT) * EXTENT
 
-    def check_name(self, name: str) -> None:
+    def check_name(self, name: str, field: str) -> None:
         if "/" in name:
-            raise invalid("volumes", "a name without slash", name)
+            raise invalid(field, "a name without slash", name)
 
     def capacity(self) -> Capacity:
         return Capacity(100 * GIB, self.free)
@@ -70,23 +80,63 @@ class MemoryBackend(Backend):
         self.calls.append(f"grow {volume.name}")
         self.volumes[volume.name] = replace(volume, size_bytes=size_bytes)
 
-    def users(self, volume: Volume) -> list[str]:
-        return self.used.get(volume.name, [])
+    def check_growth(self, volume: Volume) -> None:
+        if volume.name in self.cannot_grow:
+            raise StorageError("failed_precondition", f"{volume.name} cannot grow")
 
-    def begin_deletion(self, volumes: Sequence[Volume]) -> None:
-        for volume in volumes:
-            self.calls.append(f"begin {volume.name}")
-            self.volumes[volume.name] = replace(volume, deleting=True)
+    def users(self, item: Item) -> list[str]:
+        return self.used.get(item.name, [])
 
-    def clear(self, volume: Volume) -> None:
-        self._may(volume.name)
-        self.calls.append(f"clear {volume.name}")
-
-    def delete(self, volumes: Sequence[Volume]) -> Failures:
-        for volume in volumes:
-            self.calls.append(f"delete {volume.name}")
-            del self.volumes[volume.name]
+    def begin_deletion(self, items: Sequence[Item]) -> Failures:
+        for item in items:
+            self.calls.append(f"begin {item.name}")
+            if isinstance(item, Volume):
+                self.volumes[item.name] = replace(item, deleting=True)
+            else:
+                self.snapshots[item.name] = replace(item, deleting=True)
         return {}
+
+    def clear(self, item: Item) -> None:
+        self._may(item.name)
+        self.calls.append(f"clear {item.name}")
+
+    def delete(self, items: Sequence[Item]) -> Failures:
+        for item in items:
+            self.calls.append(f"delete {item.name}")
+            if isinstance(item, Volume):
+                del self.volumes[item.name]
+            else:
+                del self.snapshots[item.name]
+        return {}
+
+    def snapshot_bytes(self, volume: Volume) -> int:
+        return volume.size_bytes
+
+    def create_snapshot(self, name: str, volume: Volume) -> None:
+        self._may(name)
+        self.calls.append(f"snapshot {name} of {volume.name}")
+        self.snapshots[name] = Snapshot(name, f"id-of-{name}", volume.name, volume.id, volume.size_bytes, self.name)
+
+    def copy_bytes(self, size_bytes: int, original: Item) -> int:
+        return size_bytes + original.size_bytes
+
+    def create_from(self, name: str, size_bytes: int, original: Item) -> None:
+        self._may(name)
+        source = Source(SNAPSHOT if isinstance(original, Snapshot) else VOLUME, original.name)
+        self.calls.append(f"begin {name} from {source}")
+        self.volumes[name] = Volume(
+            name, f"id-of-{name}", size_bytes, self.name, source=source, unfinished=self.copies_slowly
+        )
+        self.exports[name] = None
+
+    def complete(
+        self, volume: Volume, original: Item, locked: Callable[[], contextlib.AbstractContextManager[None]]
+    ) -> None:
+        if self.copying_fails:
+            raise StorageError("unavailable", "the copy was cut short")
+        with locked():
+            self.calls.append(f"complete {volume.name} from {original.name}")
+            self.volumes[volume.name] = replace(volume, unfinished=False)
 
     def holder(self, connector: Mapping[str, Any]) -> Holder:
         initiator = connector.get("initiator")

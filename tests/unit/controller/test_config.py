@@ -13,6 +13,7 @@ from ansible.module_utils.common import respawn
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, libraries, registry
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as lvm
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -42,7 +43,7 @@ def test_the_least_that_is_needed(path: Path) -> None:
         target_protocol="iscsi",
         portals=(Portal("192.0.2.1", 3260),),
         target_prefix="iqn.2026-11.org.brickwork:",
-        volume_clear="zero",
+        provisioning=Provisioning(thin=False, over_subscription=1.0, volume_clear="zero"),
     )
 
 
@@ -55,7 +56,12 @@ def test_everything(path: Path) -> None:
         settings(path, SECTION + text)
     found = settings(path, SECTION + text.replace("volume-", ""))
     assert [str(portal) for portal in found.portals] == ["192.0.2.1:3261", "198.51.100.1:3261", "[2001:db8::1]:3261"]
-    assert (found.target_prefix, found.volume_clear) == ("iqn.2010-10.org.openstack:", "none")
+    assert (found.target_prefix, found.provisioning.volume_clear) == ("iqn.2010-10.org.openstack:", "none")
+
+
+def test_thin_volumes(path: Path) -> None:
+    found = settings(path, SECTION + "lvm_type = thin\nmax_over_subscription_ratio = 2.5\nlvm_mirrors = 0\n")
+    assert found.provisioning == Provisioning(thin=True, over_subscription=2.5, volume_clear="zero")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,11 @@ def test_everything(path: Path) -> None:
         (SECTION + "target_port = many\n", "invalid_argument", "target_port"),
         (SECTION + "target_port = 65536\n", "invalid_argument", "target_port"),
         (SECTION + "volume_clear = shred\n", "invalid_argument", "volume_clear"),
+        (SECTION + "lvm_type = auto\n", "invalid_argument", "lvm_type"),
+        (SECTION + "lvm_type = thick\n", "invalid_argument", "lvm_type"),
+        (SECTION + "lvm_mirrors = 1\n", "invalid_argument", "lvm_mirrors"),
+        (SECTION + "max_over_subscription_ratio = auto\n", "invalid_argument", "max_over_subscription_ratio"),
+        (SECTION + "max_over_subscription_ratio = 0.5\n", "invalid_argument", "max_over_subscription_ratio"),
         (SECTION + "target_prefix = volumes:\n", "invalid_argument", "target_prefix"),
         (SECTION + "target_prefix = iqn.2026-11.local:\n", "invalid_argument", "target_prefix"),
         (SECTION + "target_protocol = iser\n", "invalid_argument", "target_protocol"),

@@ -149,7 +149,7 @@ def test_backends(controller: Controller) -> None:
         "usable": True,
         "driver": "memory",
         "protocol": "memory",
-        "capabilities": ["shared"],
+        "capabilities": ["clone", "shared", "snapshot"],
         "total_bytes": 100 * GIB,
         "free_bytes": 100 * GIB,
         "volumes": 2,

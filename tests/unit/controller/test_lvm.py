@@ -20,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm i
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, lvm2, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -57,6 +58,9 @@ def rows(**tags: str) -> str:
             "lv_tags": value,
             "lv_active": "active",
             "lv_device_open": "open" if name == "opened" else "",
+            "origin": "",
+            "pool_lv": "",
+            "lv_layout": "linear",
         }
         for name, value in tags.items()
     ]
@@ -65,7 +69,15 @@ def rows(**tags: str) -> str:
 
 def a_backend() -> LvmBackend:
     return LvmBackend(
-        "lvm", Settings("vg0", "iscsi", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org.brickwork:", "zero"), Deadline(5)
+        "lvm",
+        Settings(
+            "vg0",
+            "iscsi",
+            (Portal("192.0.2.1", 3260),),
+            "iqn.2026-11.org.brickwork:",
+            Provisioning(thin=False, over_subscription=1.0, volume_clear="zero"),
+        ),
+        Deadline(5),
     )
 
 
@@ -160,7 +172,7 @@ def test_what_only_looks_at_a_device_is_waited_for(
 
 @pytest.mark.parametrize("name", ["db-data", "a", "a.b_c+d-e", "0", "x" * 100])
 def test_names_that_can_be(name: str) -> None:
-    a_backend().check_name(name)
+    a_backend().check_name(name, "volumes")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +180,7 @@ def test_names_that_can_be(name: str) -> None:
 )
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(StorageError) as failure:
-        a_backend().check_name(name)
+        a_backend().check_name(name, "volumes")
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volumes")
 
 

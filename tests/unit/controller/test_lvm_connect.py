@@ -20,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend, lio
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -62,6 +63,9 @@ class Controller:
                 "lv_tags": ",".join(tags),
                 "lv_active": "",
                 "lv_device_open": "",
+                "origin": "",
+                "pool_lv": "",
+                "lv_layout": "linear",
             }
             for name, tags in self.tags.items()
         ]
@@ -86,7 +90,13 @@ class Controller:
     def connect(self, deadline: Deadline) -> Failures:
         opened = backend.LvmBackend(
             "lvm",
-            backend.Settings("vg0", "iscsi", (Portal("192.0.2.1", 3260),), "iqn.2026-11.org:", "zero"),
+            backend.Settings(
+                "vg0",
+                "iscsi",
+                (Portal("192.0.2.1", 3260),),
+                "iqn.2026-11.org:",
+                Provisioning(thin=False, over_subscription=1.0, volume_clear="zero"),
+            ),
             Deadline(5),
         )
         found = opened.inventory().volumes

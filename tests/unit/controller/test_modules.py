@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two modules as Ansible calls them, with input that is wrong before any backend is asked."""
+"""The modules as Ansible calls them, with input that is wrong before any backend is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend
-from ansible_collections.brickwork.storage.plugins.modules import volume, volume_connection
+from ansible_collections.brickwork.storage.plugins.modules import (
+    volume,
+    volume_connection,
+    volume_snapshot,
+)
 
 CONNECTOR = {"host": "host1", "initiator": "iqn.2026-11.org.example:host1", "multipath": True}
 CONFIGURATION = (
@@ -45,6 +49,14 @@ def call(module: ModuleType, capsys: pytest.CaptureFixture[str], **given: Any) -
         (volume, {"volumes": "a", "size": "1 gigabyte"}, "size"),
         (volume, {"volumes": "a", "size": ["1GiB"]}, "size"),
         (volume, {"volumes": "a,,b", "size": "1GiB"}, "volumes"),
+        (volume, {"volumes": "a", "snapshot": "s", "source_volume": "b"}, "snapshot"),
+        (volume, {"volumes": "a", "snapshot": "s", "state": "absent"}, "snapshot"),
+        (volume, {"volumes": "a,b", "source_volume": "b"}, "source_volume"),
+        (volume_snapshot, {"volume": "a"}, "snapshots"),
+        (volume_snapshot, {"snapshots": "s"}, "volume"),
+        (volume_snapshot, {"snapshots": "s", "volume": ""}, "volume"),
+        (volume_snapshot, {"snapshots": "s,,t", "volume": "a"}, "snapshots"),
+        (volume_snapshot, {"snapshots": ["{'name': 's'}"], "volume": "a"}, "snapshots"),
         (volume_connection, {"volumes": "a"}, "connector"),
         (volume_connection, {"volumes": "a", "connector": "host1"}, "connector"),
         (volume_connection, {"volumes": "a", "connector": 5}, "connector"),

@@ -121,7 +121,7 @@ def test_a_session_of_an_initiator_that_no_record_knows_counts_too() -> None:
 
 
 def test_finds_a_volume_and_names_near_ones() -> None:
-    inventory = Inventory({"db-data": FREE}, {"root": "not ours"})
+    inventory = Inventory({"db-data": FREE}, strangers={"root": "not ours"})
     assert rules.find(inventory, "db-data", "lvm") is FREE
     with pytest.raises(StorageError, match=r"Did you mean db-data\?") as failure:
         rules.find(inventory, "db-dta", "lvm")
@@ -149,9 +149,9 @@ def test_a_held_volume_is_not_deleted() -> None:
 
 
 def test_a_full_backend_says_what_is_free_and_what_was_wanted() -> None:
-    rules.require_room("db-data", GIB, GIB, "lvm")
+    rules.require_room("volume", "db-data", GIB, GIB, "lvm")
     with pytest.raises(StorageError) as failure:
-        rules.require_room("db-data", GIB, GIB - 1, "lvm")
+        rules.require_room("volume", "db-data", GIB, GIB - 1, "lvm")
     assert failure.value.code == "resource_exhausted"
     assert failure.value.facts == {"free_bytes": GIB - 1, "wanted_bytes": GIB}
 

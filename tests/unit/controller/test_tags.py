@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Source
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import iscsi, tags
 
 ID = "5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a"
@@ -25,6 +25,20 @@ def test_a_holder_survives_being_a_tag() -> None:
 def test_a_tag_has_only_characters_that_lvm_allows() -> None:
     assert set(tags.encode(HOLDER)) <= set(string.ascii_letters + string.digits + "_+.-/=!:&#")
     assert iscsi.INITIATOR.fullmatch(HOLDER.initiator)
+
+
+@pytest.mark.parametrize("source", [Source("snapshot", "a.b+c_d-e"), Source("volume", "0")])
+def test_a_source_survives_being_a_tag(source: Source) -> None:
+    tag = tags.encode_source(source)
+    assert set(tag) <= set(string.ascii_letters + string.digits + "_+.-/=!:&#")
+    assert tags.source_of(["other", tag]) == source
+
+
+@pytest.mark.parametrize(
+    "found", [[], ["brickwork.source="], ["brickwork.source=disk/a"], ["brickwork.source=volume/a"] * 2]
+)
+def test_what_is_no_source(found: list[str]) -> None:
+    assert tags.source_of(found) is None
 
 
 @pytest.mark.parametrize("tag", ["", "other", "brickwork.connection=", "brickwork.connection=a/2/iqn", "x" + TAG])

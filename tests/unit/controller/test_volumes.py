@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils import waiting
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import volumes
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import batches, volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.tests.unit.controller.memory import EXTENT, GIB, MemoryBackend
@@ -23,12 +23,13 @@ from ansible_collections.brickwork.storage.tests.unit.controller.memory import E
 def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryBackend:
     found = MemoryBackend(Volume("a", "id-of-a", GIB, "memory"))
     monkeypatch.setattr(volumes, "open_backend", lambda path, name, deadline: found)
-    monkeypatch.setattr(volumes, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
+    monkeypatch.setattr(batches, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
     return found
 
 
 def ask(check_mode: bool = False, **given: Any) -> dict[str, Any]:
-    params = {"volumes": ["a"], "size": None, "backend": None, "state": "present", "config": "unused"}
+    params: dict[str, Any] = {"volumes": ["a"], "size": None, "backend": None, "state": "present"}
+    params.update(snapshot=None, source_volume=None, config="unused")
     return volumes.work({**params, **given}, check_mode)
 
 
@@ -127,7 +128,7 @@ def test_a_volume_whose_deletion_was_cut_short_is_made_anew(backend: MemoryBacke
     assert (predicted["changed"], backend.volumes["a"]) == (True, earlier)
     made = ask(size="1GiB")
     assert made["changed"]
-    assert "is a new volume, and empty" in made["warnings"][0]
+    assert "is a new volume, with nothing of the earlier one" in made["warnings"][0]
     assert backend.volumes["a"].id != earlier.id
     assert not backend.volumes["a"].deleting
     assert backend.calls.index("delete a") < backend.calls.index("create a")

@@ -54,7 +54,7 @@ def test_one_volume_fails_alone() -> None:
     assert found["users"] == ["mount point /srv"]
     assert found["volume"] == "a"
     assert found["attachments"] == []
-    assert found["errors"] == [error.for_volume("a").as_dict()]
+    assert found["errors"] == [error.concerning("volume", "a").as_dict()]
 
 
 def test_worst_failure_decides_and_the_rest_is_kept() -> None:

@@ -66,11 +66,11 @@ def test_empty_facts_are_facts() -> None:
 
 def test_volume_is_named_and_the_rest_kept() -> None:
     error = StorageError("failed_precondition", "It is held.", holders=["host1"])
-    named = error.for_volume("a")
+    named = error.concerning("volume", "a")
     assert named.as_dict() == {**error.as_dict(), "volume": "a"}
     assert "volume" not in error.facts
     # Who failed knows better than who passes it on.
-    assert named.for_volume("b").facts["volume"] == "a"
+    assert named.concerning("volume", "b").facts["volume"] == "a"
 
 
 @pytest.mark.parametrize(

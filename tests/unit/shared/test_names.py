@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
+from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of, names_of_volumes
 
 
 def test_names_are_stripped_and_each_is_there_once() -> None:
@@ -18,3 +18,9 @@ def test_refuses_what_is_no_name(given: list[str]) -> None:
     with pytest.raises(StorageError) as failure:
         names_of_volumes(given)
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volumes")
+
+
+def test_names_the_option_that_is_wrong() -> None:
+    with pytest.raises(StorageError, match="names of snapshots") as failure:
+        names_of("snapshots", [""])
+    assert failure.value.facts["field"] == "snapshots"

@@ -14,18 +14,16 @@ import contextlib
 import ipaddress
 import re
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
-    Backend,
-    Capacity,
     Failures,
     Holder,
     Inventory,
+    Item,
+    Snapshot,
     Volume,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
@@ -35,13 +33,16 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.e
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import (
+    LogicalVolumes,
+    Provisioning,
+    new_id,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
 # By target_protocol.
 EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet}
-# Clearing slower than this means that the device hangs.
-CLEARING_BYTES_PER_SECOND = 1024 * 1024
 # To take back what could not be finished, whatever the time of the call.
 UNDO_SECONDS = 30
 # What only looks at a device, as udev does at a new one, has closed it by then.
@@ -58,18 +59,19 @@ class Settings:
     target_protocol: str
     portals: tuple[Portal, ...]
     target_prefix: str
-    volume_clear: str
+    provisioning: Provisioning
 
 
-class LvmBackend(Backend):
+class LvmBackend(LogicalVolumes):
     """Logical volumes of one volume group, exported by one protocol."""
 
     driver = "lvm"
-    capabilities = frozenset({"grow", "shared"})
+    capabilities = frozenset({"clone", "grow", "shared", "snapshot"})
 
     def __init__(self, name: str, settings: Settings, deadline: Deadline) -> None:
         self.name = name
         self._settings = settings
+        self._provisioning = settings.provisioning
         self._deadline = deadline
         self._group = VolumeGroup(settings.volume_group, deadline)
         self._exporter = EXPORTERS[settings.target_protocol](settings.target_prefix, settings.portals)
@@ -102,16 +104,26 @@ class LvmBackend(Backend):
         names: dict[Optional[str], list[str]] = {}
         for entry in found:
             names.setdefault(tags.identity(entry.tags), []).append(entry.name)
-        volumes: dict[str, Volume] = {}
+        ours: dict[str, LogicalVolume] = {}
         strangers: dict[str, str] = {}
-        for volume_id, alike in names.items():
-            if volume_id is None:
-                strangers.update((name, self._stranger(name)) for name in alike)
+        for item_id, alike in names.items():
+            if item_id is None:
+                strangers.update((name, self._stranger(self._found[name])) for name in alike)
             elif len(alike) > 1:
-                strangers.update((name, self._ambiguous(volume_id, alike)) for name in alike)
+                strangers.update((name, self._ambiguous(item_id, alike)) for name in alike)
             else:
-                volumes[alike[0]] = self._volume(self._found[alike[0]], volume_id)
-        return Inventory(volumes, strangers)
+                ours[item_id] = self._found[alike[0]]
+        volumes: dict[str, Volume] = {}
+        snapshots: dict[str, Snapshot] = {}
+        for item_id, entry in ours.items():
+            volume_id = tags.value(tags.SNAPSHOT_OF, entry.tags)
+            if volume_id is None:
+                volumes[entry.name] = self._volume(entry, item_id)
+            else:
+                # Somebody may have removed the volume by hand; of a thin one that leaves the snapshot.
+                name = ours[volume_id].name if volume_id in ours else volume_id
+                snapshots[entry.name] = self._snapshot(entry, item_id, name, volume_id)
+        return Inventory(volumes, snapshots, strangers)
 
     def _volume(self, entry: LogicalVolume, volume_id: str) -> Volume:
         return Volume(
@@ -123,10 +135,33 @@ class LvmBackend(Backend):
             holders=tags.holders(entry.tags),
             shared=tags.SHARED in entry.tags,
             deleting=tags.DELETING in entry.tags,
+            source=tags.source_of(entry.tags),
+            unfinished=tags.UNFINISHED in entry.tags,
         )
 
-    def _stranger(self, name: str) -> str:
-        path = f"{self._settings.volume_group}/{name}"
+    def _snapshot(self, entry: LogicalVolume, snapshot_id: str, volume: str, volume_id: str) -> Snapshot:
+        # A thick snapshot's own size is that of the room for changes. Its volume cannot grow, so that has the size it had.
+        size_of = self._found.get(entry.origin, entry) if entry.copies_on_write else entry
+        return Snapshot(
+            name=entry.name,
+            id=snapshot_id,
+            volume=volume,
+            volume_id=volume_id,
+            size_bytes=size_of.size_bytes,
+            backend=self.name,
+            deleting=tags.DELETING in entry.tags,
+        )
+
+    def _stranger(self, entry: LogicalVolume) -> str:
+        path = f"{self._settings.volume_group}/{entry.name}"
+        if entry.is_pool:
+            return f"The logical volume {path} is a thin pool, in which volumes are, and no volume."
+        copied_to = tags.value(tags.COPIED_TO, entry.tags)
+        if copied_to:
+            return (
+                f"The logical volume {path} is there as long as the volume with the id {copied_to} is being made from it; "
+                "completing or deleting that volume removes it."
+            )
         return (
             f"The logical volume {path} exists, but backend {self.name} did not make it, so it is never exported, grown or deleted. "
             f"To hand it over for good: lvchange --addtag {tags.ID}$(uuidgen) {path}"
@@ -144,71 +179,75 @@ class LvmBackend(Backend):
         extent = self._group.space().extent_bytes
         return -(-size_bytes // extent) * extent
 
-    def check_name(self, name: str) -> None:
+    def check_name(self, name: str, field: str) -> None:
         complaint = self._group.name_complaint(name)
         if complaint:
-            raise invalid("volumes", complaint, name)
-
-    def capacity(self) -> Capacity:
-        space = self._group.space()
-        return Capacity(space.total_bytes, space.free_bytes)
+            raise invalid(field, complaint, name)
 
     def create(self, name: str, size_bytes: int) -> None:
-        self._group.create(name, size_bytes, [f"{tags.ID}{uuid.uuid4()}"])
+        self._allocate(name, size_bytes, [new_id()])
 
     def grow(self, volume: Volume, size_bytes: int) -> None:
         self._group.extend(volume.name, size_bytes)
         self._exporter.grown(volume.id)
 
-    def users(self, volume: Volume) -> list[str]:
-        entry = self._found[volume.name]
+    def users(self, item: Item) -> list[str]:
+        entry = self._found[item.name]
         if not entry.active:
             return []
-        with self._reading(volume):
+        with self._reading(item):
             found = usage.users(usage.device_number(entry.device))
-        return found or ([SOMETHING] if self._stays_open(volume) else [])
+        return found or ([SOMETHING] if self._stays_open(item) else [])
 
-    def _stays_open(self, volume: Volume) -> bool:
+    def _stays_open(self, item: Item) -> bool:
         """Whether something else than this backend has the device open: a loop device, a virtual machine, another target."""
-        # Whoever deletes a volume has it open for as long as the clearing takes; other calls wait for that.
-        if volume.deleting or self._exporter.has_open(volume.id):
+        # Whoever deletes or copies a volume has it open for as long as that takes; other calls wait for that.
+        unfinished = isinstance(item, Volume) and item.unfinished
+        if item.deleting or unfinished or self._exporter.has_open(item.id):
             return False
         patience = self._deadline.within(SETTLE_SECONDS)
-        opened = self._found[volume.name].opened
+        opened = self._found[item.name].opened
         while opened and not patience.passed:
             time.sleep(SETTLE_POLL_SECONDS)
-            opened = any(entry.opened for entry in self._group.logical_volumes() if entry.name == volume.name)
+            opened = any(entry.opened for entry in self._group.logical_volumes() if entry.name == item.name)
         return opened
 
-    def begin_deletion(self, volumes: Sequence[Volume]) -> None:
-        fresh = [volume.name for volume in volumes if not volume.deleting]
+    def begin_deletion(self, items: Sequence[Item]) -> Failures:
+        failures: Failures = {}
+        for item in items:
+            snapshots = self._snapshots_within(item)
+            if snapshots:
+                failures[item.name] = StorageError(
+                    "failed_precondition",
+                    f"The logical volume {item.name} has snapshots that backend {self.name} did not make, and that would go with it: "
+                    f"{', '.join(snapshots)}. Remove them first.",
+                    snapshots=snapshots,
+                )
+        going = [item for item in items if item.name not in failures]
+        fresh = [item.name for item in going if not item.deleting]
         if fresh:
             self._group.tag(fresh, add=[tags.DELETING])
-        self._activate(volumes)
+        for item in going:
+            for entry in self._parts(item):
+                # What a thick snapshot holds can be cleared only after nothing is copied into it any more.
+                if entry.copies_on_write:
+                    self._group.split(entry.name)
+        self._activate([entry for item in going for entry in self._parts(item) if not entry.pool])
+        return failures
 
-    def clear(self, volume: Volume) -> None:
-        if self._settings.volume_clear == "none":
-            return
-        device = self._found[volume.name].device
-        patience = Deadline(60 + volume.size_bytes / CLEARING_BYTES_PER_SECOND)
-        finished = commands.run(["blkdiscard", "--zeroout", device], patience)
-        if not finished.succeeded:
-            code = "deadline_exceeded" if finished.status is None else "unavailable"
-            raise StorageError(
-                code,
-                f"Volume {volume.name} could not be overwritten with zeros: {finished.complaint}. It is kept, and no host can "
-                "use it; repeat the deletion.",
-            )
-
-    def delete(self, volumes: Sequence[Volume]) -> Failures:
-        if not volumes:
+    def delete(self, items: Sequence[Item]) -> Failures:
+        if not items:
             return {}
         try:
-            self._group.remove([volume.name for volume in volumes])
+            # First what would not be found again without its volume.
+            copies = [entry.name for item in items for entry in self._parts(item)[:-1]]
+            if copies:
+                self._group.remove(copies)
+            self._group.remove([item.name for item in items])
         except StorageError as error:
             # LVM removes what it can.
-            left = self.inventory().volumes
-            return {volume.name: error for volume in volumes if volume.name in left}
+            self.inventory()
+            return {item.name: error for item in items if item.name in self._found}
         return {}
 
     # Connections
@@ -241,7 +280,7 @@ class LvmBackend(Backend):
         volumes = [after for before, after in changes]
         try:
             self._retag(changes)
-            self._activate(volumes)
+            self._activate(self._found[volume.name] for volume in volumes)
             refused, unsaved = self._change_exports(volumes, self._realise)
             failures, exported = {**unsaved, **refused}, True
         except (StorageError, OSError) as error:
@@ -330,11 +369,6 @@ class LvmBackend(Backend):
                 unsaved = dict.fromkeys((volume.name for volume in changed), _failure(error))
         return refused, unsaved
 
-    def _activate(self, volumes: Sequence[Volume]) -> None:
-        inactive = [volume.name for volume in volumes if not self._found[volume.name].active]
-        if inactive:
-            self._group.activate(inactive)
-
     def _retag(self, changes: Iterable[tuple[Volume, Volume]]) -> None:
         """Write down who holds the volumes, in one command for all that change in the same way."""
         alike: dict[tuple[frozenset[str], frozenset[str]], list[str]] = {}
@@ -349,14 +383,14 @@ class LvmBackend(Backend):
             self._group.tag(names, sorted(add), sorted(remove))
 
     @contextlib.contextmanager
-    def _reading(self, volume: Volume) -> Iterator[None]:
+    def _reading(self, item: Item) -> Iterator[None]:
         """Without the lock, what is read may vanish meanwhile."""
         try:
             yield
         except self._exporter.errors as error:
             raise StorageError(
                 "aborted",
-                f"Volume {volume.name} could not be read, or changed meanwhile: {error}; repeat the call.",
+                f"{item.name} could not be read, or changed meanwhile: {error}; repeat the call.",
             ) from None
 
     def _refuse_other_protocols(self, volume: Volume) -> None:
@@ -393,8 +427,17 @@ def settings(section: Section) -> Settings:
             cfg.PortOpt("target_port", min=1),
             cfg.StrOpt("target_prefix"),
             cfg.StrOpt("volume_clear", default="zero", choices=["zero", "none"]),
+            cfg.StrOpt("lvm_type", default="default", choices=["default", "thin", "auto"]),
+            cfg.IntOpt("lvm_mirrors", default=0),
+            cfg.StrOpt("max_over_subscription_ratio", default="1.0"),
         ]
     )
+    if values["lvm_type"] == "auto":
+        raise section.error("lvm_type", "auto is not supported; say default (thick volumes) or thin")
+    if values["lvm_mirrors"] != 0:
+        raise section.error(
+            "lvm_mirrors", "mirrors are not supported; leave it out, or make the volume group of devices that have them"
+        )
     exporter = EXPORTERS[values["target_protocol"]]
     prefix = values["target_prefix"] or exporter.default_prefix
     if not re.fullmatch(exporter.prefix_form, prefix):
@@ -418,8 +461,18 @@ def settings(section: Section) -> Settings:
         target_protocol=values["target_protocol"],
         portals=tuple(dict.fromkeys(portals)),
         target_prefix=prefix,
-        volume_clear=values["volume_clear"],
+        provisioning=Provisioning(
+            thin=values["lvm_type"] == "thin",
+            over_subscription=_ratio(section, values["max_over_subscription_ratio"]),
+            volume_clear=values["volume_clear"],
+        ),
     )
+
+
+def _ratio(section: Section, text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < 1:
+        raise section.error("max_over_subscription_ratio", f"{text!r} is not a number of 1 or more")
+    return float(text)
 
 
 def _address(section: Section, option: str, text: str) -> str:

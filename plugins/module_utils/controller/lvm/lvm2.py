@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,14 @@ RESERVED_PARTS = (
 
 @dataclass(frozen=True)
 class LogicalVolume:
-    """A logical volume as lvs reports it; opened where something on this machine has its device open."""
+    """A logical volume as lvs reports it.
+
+    Args:
+        opened: whether something on this machine has its device open.
+        origin: the logical volume that it is a snapshot of; empty for none.
+        pool: the thin pool that it is in; empty for none.
+        is_pool: whether it is a thin pool.
+    """
 
     name: str
     uuid: str
@@ -53,6 +61,14 @@ class LogicalVolume:
     active: bool
     opened: bool
     device: str
+    origin: str
+    pool: str
+    is_pool: bool
+
+    @property
+    def copies_on_write(self) -> bool:
+        """Whether it is a thick snapshot: what changes in its origin is copied into it first."""
+        return bool(self.origin and not self.pool)
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,15 @@ class Space:
     free_bytes: int
 
 
+@dataclass(frozen=True)
+class Pool:
+    """A thin pool: its size, how much of that is taken, and whether it zeroes what it gives to a volume."""
+
+    size_bytes: int
+    used_bytes: int
+    zeroes: bool
+
+
 class VolumeGroup:
     """A volume group of this machine."""
 
@@ -73,7 +98,7 @@ class VolumeGroup:
 
     def logical_volumes(self) -> list[LogicalVolume]:
         """Every visible logical volume of the group."""
-        fields = "lv_name,lv_uuid,vg_uuid,lv_size,lv_tags,lv_active,lv_device_open"
+        fields = "lv_name,lv_uuid,vg_uuid,lv_size,lv_tags,lv_active,lv_device_open,origin,pool_lv,lv_layout"
         return [
             LogicalVolume(
                 name=row["lv_name"],
@@ -83,6 +108,9 @@ class VolumeGroup:
                 active=row["lv_active"] == "active",
                 opened=row["lv_device_open"] == "open",
                 device=_device(row["vg_uuid"], row["lv_uuid"]),
+                origin=row["origin"],
+                pool=row["pool_lv"],
+                is_pool="pool" in row["lv_layout"].split(","),
             )
             for row in self._report("lvs", "lv", fields)
         ]
@@ -90,6 +118,12 @@ class VolumeGroup:
     def space(self) -> Space:
         (row,) = self._report("vgs", "vg", "vg_extent_size,vg_size,vg_free")
         return Space(int(row["vg_extent_size"]), int(row["vg_size"]), int(row["vg_free"]))
+
+    def thin_pool(self, name: str) -> Pool:
+        """A thin pool of the group."""
+        (row,) = self._report("lvs", "lv", "lv_size,data_percent,zero", self._path(name))
+        size_bytes = int(row["lv_size"])
+        return Pool(size_bytes, round(size_bytes * float(row["data_percent"] or 0) / 100), row["zero"] == "zero")
 
     def name_complaint(self, name: str) -> str:
         """Why no logical volume of the group can have this name; empty if one can."""
@@ -105,22 +139,30 @@ class VolumeGroup:
 
     def create(self, name: str, size_bytes: int, tags: Sequence[str]) -> None:
         """Create and tag in one transaction: there is no moment at which the volume exists and is not known as ours."""
-        labels = [argument for tag in tags for argument in ("--addtag", tag)]
         # What an earlier volume left at the same place (a file system, a partition table) must not show up in the new one.
+        emptied = ("--wipesignatures", "y", "--zero", "y")
+        self._change("lvcreate", "--yes", *emptied, *_labels(tags), "-L", f"{size_bytes}b", "-n", name, self.name)
+
+    def create_thin(self, name: str, size_bytes: int, pool: str, tags: Sequence[str]) -> None:
+        """Create in a thin pool, which reads as zeros where nothing was written."""
+        size = ("-V", f"{size_bytes}b")
         self._change(
-            "lvcreate",
-            "--yes",
-            "--wipesignatures",
-            "y",
-            "--zero",
-            "y",
-            *labels,
-            "-L",
-            f"{size_bytes}b",
-            "-n",
-            name,
-            self.name,
+            "lvcreate", "--yes", "--type", "thin", "--thinpool", pool, *size, *_labels(tags), "-n", name, self.name
         )
+
+    def snapshot(self, name: str, origin: str, tags: Sequence[str]) -> None:
+        """Take a thick snapshot, with room for a copy of all that the origin has."""
+        room = ("-l", "100%ORIGIN")
+        self._change("lvcreate", "--yes", "--snapshot", *room, *_labels(tags), "-n", name, self._path(origin))
+
+    def thin_snapshot(self, name: str, origin: str, tags: Sequence[str], active: bool) -> None:
+        """Take a snapshot of a thin volume; one that is not active needs no device, now or at boot."""
+        activation = ("--setactivationskip", "n", "--activate", "y") if active else ("--setactivationskip", "y")
+        self._change("lvcreate", "--yes", "--snapshot", *activation, *_labels(tags), "-n", name, self._path(origin))
+
+    def split(self, name: str) -> None:
+        """Part a thick snapshot from its origin: what is left is a logical volume with what had been copied into it."""
+        self._change("lvconvert", "--yes", "--splitsnapshot", self._path(name))
 
     def extend(self, name: str, size_bytes: int) -> None:
         self._change("lvextend", "--yes", "-L", f"{size_bytes}b", self._path(name))
@@ -133,15 +175,14 @@ class VolumeGroup:
 
     def tag(self, names: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
         """Change the same tags of several logical volumes in one command."""
-        labels = [argument for tag in add for argument in ("--addtag", tag)]
-        labels += [argument for tag in remove for argument in ("--deltag", tag)]
+        labels = [*_labels(add), *_labels(remove, "--deltag")]
         self._change("lvchange", *labels, *map(self._path, names))
 
     def _path(self, name: str) -> str:
         return f"{self.name}/{name}"
 
-    def _report(self, program: str, rows: str, fields: str) -> list[dict[str, str]]:
-        finished = commands.run([program, *REPORT, "-o", fields, self.name], self._deadline)
+    def _report(self, program: str, rows: str, fields: str, what: str = "") -> list[dict[str, str]]:
+        finished = commands.run([program, *REPORT, "-o", fields, what or self.name], self._deadline)
         if not finished.succeeded:
             raise self._error(finished)
         report: dict[str, Any] = json.loads(finished.stdout)
@@ -166,11 +207,17 @@ class VolumeGroup:
             )
         if "insufficient free space" in finished.stderr or "Insufficient free extents" in finished.stderr:
             return StorageError("resource_exhausted", f"Volume group {self.name} is full: {finished.complaint}.")
+        if re.search("(above|reached) threshold", finished.stderr):
+            return StorageError("resource_exhausted", f"The thin pool of {self.name} is full: {finished.complaint}.")
         if "in use" in finished.stderr:
             return StorageError(
                 "failed_precondition", f"{finished.complaint}. Something on the controller itself uses it."
             )
         return StorageError("unavailable", f"LVM failed: {finished.complaint}.")
+
+
+def _labels(tags: Sequence[str], option: str = "--addtag") -> list[str]:
+    return [argument for tag in tags for argument in (option, tag)]
 
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-")

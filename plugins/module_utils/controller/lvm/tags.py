@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a volume's LVM tags say: that it is ours, who holds it, and whether it is going.
+"""What the LVM tags of a volume or snapshot say: that it is ours, who holds it, what it was made from, and whether it is going.
 
 Tags are changed atomically and durably with the volume group's metadata, and go where the volume group goes. They are the truth
 about who holds a volume; its export is made from them.
@@ -14,23 +14,50 @@ import uuid
 from collections.abc import Iterable
 from typing import Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    SNAPSHOT,
+    VOLUME,
+    Holder,
+    Source,
+)
 
 ID = "brickwork.id="
 CONNECTION = "brickwork.connection="
 SHARED = "brickwork.shared"
 DELETING = "brickwork.deleting"
+# The id of the volume that a snapshot is of.
+SNAPSHOT_OF = "brickwork.snapshot-of="
+# What a volume was made from, and that its data is not whole yet.
+SOURCE = "brickwork.source="
+UNFINISHED = "brickwork.unfinished"
+# The id of the volume that is made from a snapshot, which is there for that alone.
+COPIED_TO = "brickwork.copied-to="
 
 
 def identity(tags: Iterable[str]) -> Optional[str]:
     """The volume's id; None where it has none that can be one."""
-    ids = [tag[len(ID) :] for tag in tags if tag.startswith(ID)]
-    if len(ids) != 1:
-        return None
+    found = value(ID, tags)
     try:
-        return ids[0] if str(uuid.UUID(ids[0])) == ids[0] else None
+        return found if found and str(uuid.UUID(found)) == found else None
     except ValueError:
         return None
+
+
+def value(label: str, tags: Iterable[str]) -> Optional[str]:
+    """What follows I(label) in the tag that begins with it; None where not exactly one does."""
+    values = [tag[len(label) :] for tag in tags if tag.startswith(label)]
+    return values[0] if len(values) == 1 else None
+
+
+def encode_source(source: Source) -> str:
+    """What a volume was made from, as a tag. Names of volumes consist of characters that LVM allows in a tag, without the slash."""
+    return f"{SOURCE}{source.kind}/{source.name}"
+
+
+def source_of(tags: Iterable[str]) -> Optional[Source]:
+    """What a volume was made from; None where no tag says that."""
+    kind, _slash, name = (value(SOURCE, tags) or "").partition("/")
+    return Source(kind, name) if name and kind in (SNAPSHOT, VOLUME) else None
 
 
 def encode(holder: Holder) -> str:
