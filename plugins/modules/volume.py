@@ -17,8 +17,8 @@ description:
   - The built-in backend C(lvm) makes every volume a logical volume, named like it and tagged as its own. Logical volumes without that
     tag are never exported, grown or deleted.
   - A volume can be made from a snapshot or from another volume. It is then on its own, and either can be deleted. The backend C(lvm)
-    makes a thin one at once, and copies what is thick, which takes as long as reading and writing it; nobody can use the volume before it is
-    whole. Repeat a call that was cut short, or delete the volume.
+    makes a thin one at once, and copies what is thick, which takes as long as reading and writing it, and while a volume is copied as
+    much room again. Nobody can use the new volume before it is whole. Repeat a call that was cut short, or delete the volume.
 options:
   size:
     description:

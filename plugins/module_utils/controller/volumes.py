@@ -115,7 +115,9 @@ def _kept(
     if source:
         rules.require_source(before, source)
     if source and before.unfinished:
-        rules.find_original(inventory, source, backend.name)
+        # It may have grown since the copy was begun.
+        size_bytes = rules.size_of_copy(rules.find_original(inventory, source, backend.name), size_bytes)
+        size_bytes = max(size_bytes, before.size_bytes)
     else:
         rules.require_finished(before)
     after = rules.resized(before, before.size_bytes if size_bytes is None else size_bytes)

@@ -221,6 +221,17 @@ class TestVolumesFromOthers:
         assert [call.split()[0] for call in backend.calls] == ["begin", "complete"]
         assert not make("c", **source)["changed"]
 
+    def test_have_room_for_a_source_that_has_grown_since_the_copy_was_begun(
+        self, backend: MemoryBackend, source: dict[str, Any]
+    ) -> None:
+        backend.copies_slowly = backend.copying_fails = True
+        make("c", **source)
+        backend.volumes["a"] = replace(A, size_bytes=2 * GIB)
+        backend.snapshots["s"] = replace(backend.snapshots["s"], size_bytes=2 * GIB)
+        backend.copying_fails = False
+        assert make("c", **source)["volumes"][0]["size_bytes"] == 2 * GIB
+        assert backend.calls[-2] == "grow c"
+
     def test_are_nobodys_as_long_as_they_are_not_whole(self, backend: MemoryBackend, source: dict[str, Any]) -> None:
         backend.copies_slowly = backend.copying_fails = True
         make("c", **source)
