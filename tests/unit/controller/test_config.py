@@ -64,6 +64,20 @@ def test_thin_volumes(path: Path) -> None:
     assert found.provisioning == Provisioning(thin=True, over_subscription=2.5, volume_clear="zero")
 
 
+def test_each_protocol_has_its_own_defaults(path: Path) -> None:
+    found = settings(path, SECTION + "target_protocol = nvmet_tcp\n")
+    assert (found.portals, found.target_prefix) == ((Portal("192.0.2.1", 4420),), "nqn.2026-11.org.brickwork:")
+    text = "volume_group = vg0\nvolume_driver = lvm\ntarget_protocol = fibre_channel\n"
+    assert settings(path, text).target_wwpns == ()
+    found = settings(path, text + "target_wwpns = 50:0a:09:82:80:cb:a5:00, 0x500A098280CBA501\n")
+    assert found.target_wwpns == ("500a098280cba500", "500a098280cba501")
+
+
+def test_an_unknown_protocol_gets_the_known_ones(path: Path) -> None:
+    with pytest.raises(StorageError, match="iscsi, nvmet_tcp, fibre_channel"):
+        settings(path, SECTION + "target_protocol = iser\n")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "field"),
     [
@@ -84,6 +98,13 @@ def test_thin_volumes(path: Path) -> None:
         (SECTION + "target_prefix = volumes:\n", "invalid_argument", "target_prefix"),
         (SECTION + "target_prefix = iqn.2026-11.local:\n", "invalid_argument", "target_prefix"),
         (SECTION + "target_protocol = iser\n", "invalid_argument", "target_protocol"),
+        (
+            SECTION + "target_protocol = nvmet_tcp\ntarget_prefix = iqn.2026-11.org.x:\n",
+            "invalid_argument",
+            "target_prefix",
+        ),
+        (SECTION + "target_protocol = fibre_channel\ntarget_wwpns = 5\n", "invalid_argument", "target_wwpns"),
+        ("volume_driver = lvm\ntarget_protocol = fibre_channel\n", "invalid_argument", "volume_group"),
     ],
 )
 def test_a_wrong_option_is_named(path: Path, text: str, code: str, field: str) -> None:

@@ -30,6 +30,10 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.confi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import require
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import tags, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import (
+    FibreChannel,
+    normal_wwpn,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
@@ -42,7 +46,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
 # By target_protocol.
-EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet}
+EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet, "fibre_channel": FibreChannel}
 # To take back what could not be finished, whatever the time of the call.
 UNDO_SECONDS = 30
 # What only looks at a device, as udev does at a new one, has closed it by then.
@@ -60,6 +64,7 @@ class Settings:
     portals: tuple[Portal, ...]
     target_prefix: str
     provisioning: Provisioning
+    target_wwpns: tuple[str, ...] = ()
 
 
 class LvmBackend(LogicalVolumes):
@@ -74,7 +79,7 @@ class LvmBackend(LogicalVolumes):
         self._provisioning = settings.provisioning
         self._deadline = deadline
         self._group = VolumeGroup(settings.volume_group, deadline)
-        self._exporter = EXPORTERS[settings.target_protocol](settings.target_prefix, settings.portals)
+        self._exporter = _exporter(settings)
         self.protocol = self._exporter.protocol
         self._found: Mapping[str, LogicalVolume] = {}
 
@@ -407,6 +412,12 @@ class LvmBackend(LogicalVolumes):
             )
 
 
+def _exporter(chosen: Settings) -> Exporter:
+    if chosen.target_protocol == "fibre_channel":
+        return FibreChannel(chosen.target_wwpns)
+    return EXPORTERS[chosen.target_protocol](chosen.target_prefix, chosen.portals)
+
+
 def _failure(error: Exception) -> StorageError:
     if isinstance(error, StorageError):
         return error
@@ -422,10 +433,11 @@ def settings(section: Section) -> Settings:
         lambda cfg: [
             cfg.StrOpt("volume_group", required=True),
             cfg.StrOpt("target_protocol", default="iscsi", choices=list(EXPORTERS)),
-            cfg.StrOpt("target_ip_address", required=True),
+            cfg.StrOpt("target_ip_address"),
             cfg.ListOpt("target_secondary_ip_addresses", default=[]),
             cfg.PortOpt("target_port", min=1),
             cfg.StrOpt("target_prefix"),
+            cfg.ListOpt("target_wwpns", default=[]),
             cfg.StrOpt("volume_clear", default="zero", choices=["zero", "none"]),
             cfg.StrOpt("lvm_type", default="default", choices=["default", "thin", "auto"]),
             cfg.IntOpt("lvm_mirrors", default=0),
@@ -439,16 +451,7 @@ def settings(section: Section) -> Settings:
             "lvm_mirrors", "mirrors are not supported; leave it out, or make the volume group of devices that have them"
         )
     exporter = EXPORTERS[values["target_protocol"]]
-    prefix = values["target_prefix"] or exporter.default_prefix
-    if not re.fullmatch(exporter.prefix_form, prefix):
-        raise section.error("target_prefix", f"{prefix!r} is not {exporter.prefix_meaning}")
-    addresses = {"target_ip_address": [values["target_ip_address"]]}
-    addresses["target_secondary_ip_addresses"] = values["target_secondary_ip_addresses"]
-    portals = [
-        Portal(_address(section, option, address), values["target_port"] or exporter.default_port)
-        for option, given in addresses.items()
-        for address in given
-    ]
+    portals, prefix = _portals(section, exporter, values) if exporter.has_portals else ([], "")
     for name, options in section.others.items():
         if (options.get("volume_driver"), options.get("volume_group")) == (section.driver, values["volume_group"]):
             raise section.error(
@@ -466,6 +469,7 @@ def settings(section: Section) -> Settings:
             over_subscription=_ratio(section, values["max_over_subscription_ratio"]),
             volume_clear=values["volume_clear"],
         ),
+        target_wwpns=tuple(_wwpn(section, given) for given in values["target_wwpns"]),
     )
 
 
@@ -473,6 +477,30 @@ def _ratio(section: Section, text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < 1:
         raise section.error("max_over_subscription_ratio", f"{text!r} is not a number of 1 or more")
     return float(text)
+
+
+def _portals(section: Section, exporter: type[Exporter], values: Mapping[str, Any]) -> tuple[list[Portal], str]:
+    """Where volumes are reached, and how the targets' names begin."""
+    prefix = values["target_prefix"] or exporter.default_prefix
+    if not re.fullmatch(exporter.prefix_form, prefix):
+        raise section.error("target_prefix", f"{prefix!r} is not {exporter.prefix_meaning}")
+    if not values["target_ip_address"]:
+        raise section.error("target_ip_address", "is missing")
+    addresses = {"target_ip_address": [values["target_ip_address"]]}
+    addresses["target_secondary_ip_addresses"] = values["target_secondary_ip_addresses"]
+    portals = [
+        Portal(_address(section, option, address), values["target_port"] or exporter.default_port)
+        for option, given in addresses.items()
+        for address in given
+    ]
+    return portals, prefix
+
+
+def _wwpn(section: Section, text: str) -> str:
+    wwpn = normal_wwpn(text)
+    if not wwpn:
+        raise section.error("target_wwpns", f"{text!r} is not a WWPN, 16 hexadecimal digits as in 500a098280cba500")
+    return wwpn
 
 
 def _address(section: Section, option: str, text: str) -> str:

@@ -60,6 +60,7 @@ class Exporter(ABC):
     protocol: ClassVar[str]  # the driver_volume_type of its connections
     target: ClassVar[str]  # what the kernel's target is called, in messages
     libraries: ClassVar[tuple[str, ...]] = ()
+    has_portals: ClassVar[bool] = True  # else what follows is of no use
     default_port: ClassVar[int]
     default_prefix: ClassVar[str]
     prefix_form: ClassVar[str]  # a regular expression
