@@ -30,10 +30,12 @@ options:
     description:
       - The controller's configuration, in the form and with the option names of C(cinder.conf). C(enabled_backends) of its section
         C(DEFAULT) lists the sections that are backends; C(volume_driver) of a backend's section names its driver.
-      - Options of the driver C(lvm) are C(volume_group), one for each backend, and C(target_ip_address), which it needs;
-        C(target_secondary_ip_addresses), more addresses, for multipath; C(target_port), by default 3260;
-        C(target_protocol), which is C(iscsi); C(target_prefix), how the targets' names begin, by default
-        C(iqn.2026-11.org.brickwork:); and C(volume_clear), C(zero) (the default) or C(none).
+      - Options of the driver C(lvm) are C(volume_group), one for each backend; C(target_protocol), which is C(iscsi) (the default),
+        C(nvmet_tcp) or C(fibre_channel); and C(volume_clear), C(zero) (the default) or C(none).
+      - For C(iscsi) and C(nvmet_tcp) it needs C(target_ip_address), and takes C(target_secondary_ip_addresses), more addresses, for
+        multipath; C(target_port), by default 3260 for C(iscsi) and 4420 for C(nvmet_tcp); and C(target_prefix), how the targets' names
+        begin, by default C(iqn.2026-11.org.brickwork:) or C(nqn.2026-11.org.brickwork:).
+      - For C(fibre_channel) it takes C(target_wwpns), the controller's ports by which volumes are reached, by default all.
       - With C(lvm_type = thin) the driver C(lvm) makes volumes in a thin pool of the volume group, which has the group's name and
         C(-pool), as in Cinder (C(vg0-pool)), and which you create; with C(default), which is the default here, it makes thick
         ones. C(auto) is refused.

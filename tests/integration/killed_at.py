@@ -4,8 +4,8 @@
 """Loaded by the interpreter under test: kills the module at the Nth thing it does to the machine.
 
 What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
-collection, of open-iscsi, of LIO or of nvmet: between two of these nothing changes, so the moments right before each, and a little after each,
-are all the moments there are.
+collection, of open-iscsi, of LIO or of nvmet: between two of these nothing changes, so the moments right before each, and a little
+after each, are all the moments there are.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class FibreChannel(lio.Lio):
         wwpns: of the controller's ports that are targets; empty for all that it has.
     """
 
+    protocol = "fibre_channel"
     has_portals = False
 
     def __init__(self, wwpns: Sequence[str]) -> None:
@@ -93,7 +94,7 @@ class FibreChannel(lio.Lio):
     def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
         pairs = self._pairs(holder)
         return {
-            "driver_volume_type": "fibre_channel",
+            "driver_volume_type": self.protocol,
             "data": {
                 "target_discovered": False,
                 "target_wwn": sorted(pairs),
@@ -249,10 +250,10 @@ class FibreChannel(lio.Lio):
             for mapped in acl.get("mapped_luns", [])
         }
         first = int(volume.id.replace("-", ""), 16) % FIRST_LUNS
-        numbers = [1 + (first + step) % FIRST_LUNS for step in range(FIRST_LUNS)]
-        for number in (*numbers, *range(FIRST_LUNS + 1, MOST_LUN + 1)):
-            if number not in taken:
-                return number
+        near = [1 + (first + step) % FIRST_LUNS for step in range(FIRST_LUNS)]
+        free = set(range(1, MOST_LUN + 1)) - taken
+        if free:
+            return next((number for number in near if number in free), min(free))
         raise StorageError(
             "resource_exhausted",
             f"Host {holder.host} sees {len(taken)} volumes over Fibre Channel already, and has no free LUN for volume {volume.name}.",
