@@ -14,6 +14,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as lvm
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.settings import Settings, settings_of
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -32,13 +33,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "backends.conf"
 
 
-def settings(path: Path, text: str) -> lvm.Settings:
+def settings(path: Path, text: str) -> Settings:
     path.write_text(f"[DEFAULT]\nenabled_backends = lvm\n[lvm]\n{text}", encoding="utf-8")
-    return lvm.settings(config.enabled(str(path), None))
+    return settings_of(config.enabled(str(path), None))
 
 
 def test_the_least_that_is_needed(path: Path) -> None:
-    assert settings(path, SECTION) == lvm.Settings(
+    assert settings(path, SECTION) == Settings(
         volume_group="vg0",
         target_protocol="iscsi",
         portals=(Portal("192.0.2.1", 3260),),

@@ -18,9 +18,10 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Capacity, Holder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend as backend_module
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, lvm2, usage
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.settings import Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 

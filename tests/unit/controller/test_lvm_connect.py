@@ -21,6 +21,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm i
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.settings import Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -90,7 +91,7 @@ class Controller:
     def connect(self, deadline: Deadline) -> Failures:
         opened = backend.LvmBackend(
             "lvm",
-            backend.Settings(
+            Settings(
                 "vg0",
                 "iscsi",
                 (Portal("192.0.2.1", 3260),),

@@ -16,10 +16,11 @@ from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Snapshot, Source
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import room
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend, Settings
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import Pool
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.settings import Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 

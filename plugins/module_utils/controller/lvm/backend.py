@@ -11,11 +11,8 @@ host that may have access, and the same call again, or its opposite, finishes th
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
@@ -29,42 +26,21 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import require
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import tags, usage
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import (
-    FibreChannel,
-    normal_wwpn,
-)
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import (
     LogicalVolumes,
-    Provisioning,
     new_id,
 )
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.settings import Settings, settings_of
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
 
-# By target_protocol.
-EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet, "fibre_channel": FibreChannel}
 # To take back what could not be finished, whatever the time of the call.
 UNDO_SECONDS = 30
 # What only looks at a device, as udev does at a new one, has closed it by then.
 SETTLE_SECONDS = 3
 SETTLE_POLL_SECONDS = 0.2
 SOMETHING = "something that has its device open"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of a section of this backend."""
-
-    volume_group: str
-    target_protocol: str
-    portals: tuple[Portal, ...]
-    target_prefix: str
-    provisioning: Provisioning
-    target_wwpns: tuple[str, ...] = ()
 
 
 class LvmBackend(LogicalVolumes):
@@ -79,15 +55,15 @@ class LvmBackend(LogicalVolumes):
         self._provisioning = settings.provisioning
         self._deadline = deadline
         self._group = VolumeGroup(settings.volume_group, deadline)
-        self._exporter = _exporter(settings)
+        self._exporter = settings.exporter()
         self.protocol = self._exporter.protocol
         self._found: Mapping[str, LogicalVolume] = {}
 
     @classmethod
     def from_section(cls, section: Section, deadline: Deadline) -> LvmBackend:
         """The backend that a section of the configuration describes."""
-        found = settings(section)
-        for name in EXPORTERS[found.target_protocol].libraries:
+        found = settings_of(section)
+        for name in found.exporter().libraries:
             require(name)
         return cls(section.name, found, deadline)
 
@@ -412,12 +388,6 @@ class LvmBackend(LogicalVolumes):
             )
 
 
-def _exporter(chosen: Settings) -> Exporter:
-    if chosen.target_protocol == "fibre_channel":
-        return FibreChannel(chosen.target_wwpns)
-    return EXPORTERS[chosen.target_protocol](chosen.target_prefix, chosen.portals)
-
-
 def _failure(error: Exception) -> StorageError:
     if isinstance(error, StorageError):
         return error
@@ -425,89 +395,3 @@ def _failure(error: Exception) -> StorageError:
         "unavailable",
         f"The controller could not change or save its exports: {error}. Correct that, and repeat the call.",
     )
-
-
-def settings(section: Section) -> Settings:
-    """The section's options, checked."""
-    values = section.options(
-        lambda cfg: [
-            cfg.StrOpt("volume_group", required=True),
-            cfg.StrOpt("target_protocol", default="iscsi", choices=list(EXPORTERS)),
-            cfg.StrOpt("target_ip_address"),
-            cfg.ListOpt("target_secondary_ip_addresses", default=[]),
-            cfg.PortOpt("target_port", min=1),
-            cfg.StrOpt("target_prefix"),
-            cfg.ListOpt("target_wwpns", default=[]),
-            cfg.StrOpt("volume_clear", default="zero", choices=["zero", "none"]),
-            cfg.StrOpt("lvm_type", default="default", choices=["default", "thin", "auto"]),
-            cfg.IntOpt("lvm_mirrors", default=0),
-            cfg.StrOpt("max_over_subscription_ratio", default="1.0"),
-        ]
-    )
-    if values["lvm_type"] == "auto":
-        raise section.error("lvm_type", "auto is not supported; say default (thick volumes) or thin")
-    if values["lvm_mirrors"] != 0:
-        raise section.error(
-            "lvm_mirrors", "mirrors are not supported; leave it out, or make the volume group of devices that have them"
-        )
-    exporter = EXPORTERS[values["target_protocol"]]
-    portals, prefix = _portals(section, exporter, values) if exporter.has_portals else ([], "")
-    for name, options in section.others.items():
-        if (options.get("volume_driver"), options.get("volume_group")) == (section.driver, values["volume_group"]):
-            raise section.error(
-                "volume_group",
-                f"{values['volume_group']} is the volume group of backend {name} too; give each a volume group of its own, or take one "
-                "of them out of enabled_backends",
-            )
-    return Settings(
-        volume_group=values["volume_group"],
-        target_protocol=values["target_protocol"],
-        portals=tuple(dict.fromkeys(portals)),
-        target_prefix=prefix,
-        provisioning=Provisioning(
-            thin=values["lvm_type"] == "thin",
-            over_subscription=_ratio(section, values["max_over_subscription_ratio"]),
-            volume_clear=values["volume_clear"],
-        ),
-        target_wwpns=tuple(_wwpn(section, given) for given in values["target_wwpns"]),
-    )
-
-
-def _ratio(section: Section, text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < 1:
-        raise section.error("max_over_subscription_ratio", f"{text!r} is not a number of 1 or more")
-    return float(text)
-
-
-def _portals(section: Section, exporter: type[Exporter], values: Mapping[str, Any]) -> tuple[list[Portal], str]:
-    """Where volumes are reached, and how the targets' names begin."""
-    prefix = values["target_prefix"] or exporter.default_prefix
-    if not re.fullmatch(exporter.prefix_form, prefix):
-        raise section.error("target_prefix", f"{prefix!r} is not {exporter.prefix_meaning}")
-    if not values["target_ip_address"]:
-        raise section.error("target_ip_address", "is missing")
-    addresses = {"target_ip_address": [values["target_ip_address"]]}
-    addresses["target_secondary_ip_addresses"] = values["target_secondary_ip_addresses"]
-    portals = [
-        Portal(_address(section, option, address), values["target_port"] or exporter.default_port)
-        for option, given in addresses.items()
-        for address in given
-    ]
-    return portals, prefix
-
-
-def _wwpn(section: Section, text: str) -> str:
-    wwpn = normal_wwpn(text)
-    if not wwpn:
-        raise section.error("target_wwpns", f"{text!r} is not a WWPN, 16 hexadecimal digits as in 500a098280cba500")
-    return wwpn
-
-
-def _address(section: Section, option: str, text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        raise section.error(option, f"{text!r} is not an IP address") from None
-    if address.is_unspecified or address.is_multicast:
-        raise section.error(option, f"{text} is not an address that hosts can reach")
-    return str(address)
