@@ -181,6 +181,8 @@ def test_paths_that_are_dead(fc: FibreChannel) -> None:
     fc.lab.ssh(HOST, f"ip link set {CARDS[0]} down")
     attached = fc.lab.attach(HOST, [fc.connection(0)])["attachments"][0]
     assert attached["missing_paths"] == [fc.pairs[0]]
+    # A port that has come anew since has the driver's patience, which is 30 seconds.
+    fc.lab.ssh(HOST, PATIENT_PORTS)
     # The other one too: what was written may not be lost without being asked.
     fc.lab.ssh(HOST, f"ip link set {CARDS[1]} down")
     wait_until(lambda: "running" not in fc.lab.ssh(HOST, "cat /sys/block/sd*/device/state"))
