@@ -205,14 +205,14 @@ def interpreter(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("delay", "step"),
+    ("source", "delay", "step"),
     [
-        pytest.param(0, 7, id="right before"),
+        pytest.param("source_volume", 0, 7, id="of a volume"),
+        pytest.param("snapshot", 0, 7, id="of a snapshot"),
         # In the middle of what takes long: the copying and the clearing.
-        pytest.param(0.4, 3, id="a little after", marks=pytest.mark.full),
+        pytest.param("source_volume", 0.4, 3, id="of a volume, a little later", marks=pytest.mark.full),
     ],
 )
-@pytest.mark.parametrize("source", ["source_volume", "snapshot"])
 def test_a_killed_copy_is_completed_or_removed(
     backend: Backend, lab: Lab, source: str, delay: float, step: int
 ) -> None:
