@@ -10,7 +10,7 @@ import os
 from .command import BUILD, ROOT, run
 from .tally import Tally, failed, read_junit
 
-# What only some labs have; its tests are in a file of that name, tests/integration/test_fc.py.
+# What only some labs have; its tests are in files that begin with its name, as tests/integration/test_fc.py.
 NEEDS = tuple(need for need in ("fc", "nvme") if (ROOT / "tests" / "integration" / f"test_{need}.py").exists())
 
 # Whether to run what takes long, too; and how many seconds the tests on the lab may then take, and without it.
@@ -25,13 +25,18 @@ def unit() -> Tally:
 
 def integration() -> Tally:
     """Run the tests under tests/integration that any lab is enough for, where they reach it."""
-    others = [f"--ignore=tests/integration/test_{need}.py" for need in NEEDS]
+    others = [f"--ignore={file}" for need in NEEDS for file in _files(need)]
     return _pytest("integration", "tests/integration", *others, prefix=(".lab/run",), limit=LAB_LIMIT)
 
 
 def integration_with(need: str) -> Tally:
     """Run the tests of what only some labs have."""
-    return _pytest(f"integration-{need}", f"tests/integration/test_{need}.py", prefix=(".lab/run",), limit=LAB_LIMIT)
+    return _pytest(f"integration-{need}", *_files(need), prefix=(".lab/run",), limit=LAB_LIMIT)
+
+
+def _files(need: str) -> list[str]:
+    found = (ROOT / "tests" / "integration").glob(f"test_{need}*.py")
+    return sorted(str(file.relative_to(ROOT)) for file in found)
 
 
 def _pytest(name: str, *arguments: str, prefix: tuple[str, ...] = (), limit: int) -> Tally:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = "host1"
@@ -156,6 +157,30 @@ def test_grown_volume(lab: Lab, connections: list[dict[str, Any]], size_bytes: i
     grown = connection_again(lab)["connections"]
     attachment = lab.attach(HOST, grown, min_paths=2)["attachments"][0]
     assert attachment["size_bytes"] == larger
+
+
+def test_killed_while_connecting_or_releasing(lab: Lab, size_bytes: int) -> None:
+    make_interpreter(lab, "controller")
+    present = {"volumes": [VOLUME], "connector": lab.connector(HOST), "config": CONFIG}
+    absent = {"volumes": [VOLUME], "host": HOST, "state": "absent", "config": CONFIG}
+    kills = 0
+    for moment, repeated in moments(lab, "controller", "volume_connection", 0, present, step=12):
+        kills += 1
+        if repeated:
+            lab.succeed("controller", "volume_connection", **present)
+            assert not lab.succeed("controller", "volume_connection", **present)["changed"], moment
+        lab.succeed("controller", "volume_connection", **absent)
+        assert lab.ssh("controller", EXPORTED) == "", f"after moment {moment}"
+    for moment, repeated in moments(lab, "controller", "volume_connection", 0, absent, step=12):
+        kills += 1
+        if repeated:
+            lab.succeed("controller", "volume_connection", **absent)
+            assert lab.ssh("controller", EXPORTED) == "", f"after moment {moment}"
+        lab.succeed("controller", "volume_connection", **present)
+        assert not lab.succeed("controller", "volume_connection", **present)["changed"], moment
+    assert kills > 2
+    lab.succeed("controller", "volume_connection", **absent)
+    assert lab.ssh("controller", EXPORTED) == ""
 
 
 def test_exports_come_back_at_boot(lab: Lab, connections: list[dict[str, Any]]) -> None:
