@@ -170,7 +170,8 @@ class LvmBackend(LogicalVolumes):
 
     def grow(self, volume: Volume, size_bytes: int) -> None:
         self._group.extend(volume.name, size_bytes)
-        self._exporter.grown(volume.id)
+        with self._reading(volume):
+            self._exporter.grown(volume.id)
 
     def users(self, item: Item) -> list[str]:
         entry = self._found[item.name]
