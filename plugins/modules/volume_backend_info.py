@@ -80,11 +80,12 @@ backends:
       sample: iscsi
     capabilities:
       description:
-        - What it can do beside creating, connecting, releasing and deleting volumes. V(grow) and V(shared), more than one host for a volume.
+        - What it can do beside creating, connecting, releasing and deleting volumes. V(grow); V(share), to connect a volume to more than
+          one host; V(snapshot); and V(clone), to make a volume from a snapshot or another volume.
       returned: always
       type: list
       elements: str
-      sample: [grow, shared]
+      sample: [clone, grow, share, snapshot]
     total_bytes:
       description: How large it is; null where it cannot be used.
       returned: always

@@ -172,7 +172,7 @@ class Backend(ABC):
     driver: str
     # C(driver_volume_type) of its connections.
     protocol: str
-    # Of C(grow), C(shared), C(snapshot), C(clone).
+    # Of C(clone), C(grow), C(share), C(snapshot).
     capabilities: frozenset[str]
 
     @property

@@ -132,6 +132,8 @@ def _decide_after_logout(backend: Backend, request: Request, patience: Deadline)
 def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failures]:
     """What is to become of every volume, and why that is refused for some; this changes nothing."""
     holder = backend.holder(request.connector or {}) if request.present else None
+    if request.shared:
+        rules.require_capability(backend.capabilities, "share", backend.name)
     inventory = backend.inventory()
     decisions, failures = [], {}
     for name in request.volumes:

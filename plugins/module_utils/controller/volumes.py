@@ -95,6 +95,7 @@ def _to_be_present(backend: Backend, request: Request) -> tuple[list[Decision[Vo
             if before and not (before.deleting and (rounded or request.source)):
                 after = _kept(backend, inventory, before, rounded, request.source)
                 if after.size_bytes > before.size_bytes:
+                    rules.require_capability(backend.capabilities, "grow", backend.name)
                     backend.check_growth(before)
                     room.take(VOLUME, name, after.size_bytes - before.size_bytes)
             else:

@@ -37,7 +37,7 @@ class MemoryBackend(Backend):
     name = "memory"
     driver = "memory"
     protocol = "memory"
-    capabilities = frozenset({"clone", "shared", "snapshot"})
+    capabilities = frozenset({"clone", "grow", "share", "snapshot"})
 
     def __init__(self, *volumes: Volume, free_bytes: int = 100 * GIB) -> None:
         self.volumes = {volume.name: volume for volume in volumes}

@@ -234,3 +234,12 @@ def test_bad_input_names_the_field(backend: MemoryBackend, given: dict[str, Any]
     with pytest.raises(StorageError) as failure:
         ask(**given)
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", field)
+
+
+def test_backend_that_cannot_share(backend: MemoryBackend) -> None:
+    backend.capabilities = frozenset({"grow"})
+    with pytest.raises(StorageError, match="cannot share") as refused:
+        ask(connector=HOST1, shared=True)
+    assert refused.value.code == "unimplemented"
+    assert backend.calls == []
+    assert ask(connector=HOST1)["changed"]

@@ -149,7 +149,7 @@ def test_backends(controller: Controller) -> None:
         "usable": True,
         "driver": "memory",
         "protocol": "memory",
-        "capabilities": ["clone", "shared", "snapshot"],
+        "capabilities": ["clone", "grow", "share", "snapshot"],
         "total_bytes": 100 * GIB,
         "free_bytes": 100 * GIB,
         "volumes": 2,

@@ -193,3 +193,10 @@ def test_bad_input_names_the_field(backend: MemoryBackend, given: dict[str, Any]
     with pytest.raises(StorageError) as failure:
         ask(**given)
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", next(iter(given)))
+
+
+def test_backend_that_cannot_grow_volumes(backend: MemoryBackend) -> None:
+    backend.capabilities = frozenset({"share"})
+    refused = ask(size="200GiB")
+    assert (refused["failed"], refused["error_code"], backend.calls) == (True, "unimplemented", [])
+    assert not ask()["changed"]

@@ -47,7 +47,7 @@ class LvmBackend(LogicalVolumes):
     """Logical volumes of one volume group, exported by one protocol."""
 
     driver = "lvm"
-    capabilities = frozenset({"clone", "grow", "shared", "snapshot"})
+    capabilities = frozenset({"clone", "grow", "share", "snapshot"})
 
     def __init__(self, name: str, settings: Settings, deadline: Deadline) -> None:
         self.name = name
