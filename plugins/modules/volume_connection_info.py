@@ -134,11 +134,13 @@ volumes:
           type: bool
           sample: true
         sessions:
-          description: The addresses from which it uses the volume at this moment; none where it does not, or the target cannot tell.
+          description:
+            - Addresses from which it uses the volume at this moment, none where it does not. Of several sessions LIO tells one over
+              iSCSI and none over Fibre Channel; nvmet tells them where the kernel was built with C(CONFIG_NVME_TARGET_DEBUGFS).
           returned: always
           type: list
           elements: str
-          sample: [192.0.2.21, 198.51.100.21]
+          sample: [192.0.2.21]
     export:
       description: How it is exported, in the words of the backend; null where it is not.
       returned: always

@@ -45,7 +45,9 @@ def test_volume_from_creation_to_release(lab: Lab, volume: str) -> None:
 
     lab.attach(HOST, [connection], min_paths=2)
     [holder] = look(lab, volume)["holders"]
-    assert len(holder["sessions"]) == 2
+    # Of several sessions of a host LIO tells the address of one.
+    assert holder["sessions"]
+    assert set(holder["sessions"]) <= set(lab.ssh(HOST, "hostname --all-ip-addresses").split())
 
     lab.detach(HOST, volume)
     lab.disconnect(HOST, volume)
