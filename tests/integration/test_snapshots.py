@@ -207,8 +207,8 @@ def interpreter(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("source", "delay", "step"),
     [
-        pytest.param("source_volume", 0, 7, id="of a volume"),
-        pytest.param("snapshot", 0, 7, id="of a snapshot"),
+        pytest.param("source_volume", 0, 12, id="of a volume"),
+        pytest.param("snapshot", 0, 7, id="of a snapshot", marks=pytest.mark.full),
         # In the middle of what takes long: the copying and the clearing.
         pytest.param("source_volume", 0.4, 3, id="of a volume, a little later", marks=pytest.mark.full),
     ],
