@@ -204,13 +204,14 @@ def interpreter(lab: Lab) -> None:
     make_interpreter(lab, CONTROLLER)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("source", "delay", "step"),
     [
-        pytest.param("source_volume", 0, 12, id="of a volume"),
-        pytest.param("snapshot", 0, 7, id="of a snapshot", marks=pytest.mark.full),
+        pytest.param("source_volume", 0, 7, id="of a volume"),
+        pytest.param("snapshot", 0, 7, id="of a snapshot"),
         # In the middle of what takes long: the copying and the clearing.
-        pytest.param("source_volume", 0.4, 3, id="of a volume, a little later", marks=pytest.mark.full),
+        pytest.param("source_volume", 0.4, 3, id="of a volume, a little later"),
     ],
 )
 def test_a_killed_copy_is_completed_or_removed(
