@@ -135,8 +135,8 @@ def _work(calls: Sequence[Callable[[], None]], writing: int) -> NoReturn:
             elif descriptor != writing:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
-        with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
-            comm.write(NAME)
+        with contextlib.suppress(OSError):
+            _write("/proc/self/comm", NAME)
         left = deque(enumerate(calls))
         workers: list[threading.Thread] = []
         while left:

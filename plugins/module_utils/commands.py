@@ -10,7 +10,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -47,12 +47,9 @@ class Running:
     Args:
         argv: the program and its arguments, which everybody on the machine can read.
         text: for its standard input; that nobody else can. It must fit into a pipe.
-        before: what its process does before it becomes the program; SubprocessError where that fails.
     """
 
-    def __init__(
-        self, argv: Sequence[str], text: Optional[str] = None, before: Optional[Callable[[], None]] = None
-    ) -> None:
+    def __init__(self, argv: Sequence[str], text: Optional[str] = None) -> None:
         self.argv = tuple(argv)
         try:
             # A session of its own: what is sent to the module's terminal or group does not reach it.
@@ -65,7 +62,6 @@ class Running:
                 errors="replace",
                 env=ENVIRONMENT,
                 start_new_session=True,
-                preexec_fn=before,
             )
         except FileNotFoundError:
             raise StorageError(

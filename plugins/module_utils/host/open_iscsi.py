@@ -16,8 +16,8 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from subprocess import SubprocessError
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import ENVIRONMENT, Running
@@ -51,6 +51,11 @@ def _program() -> bytes:
         raise StorageError(
             "failed_precondition", "iscsiadm is not installed on this host; install open-iscsi (iscsi-initiator-utils)."
         )
+    return _content(program)
+
+
+@lru_cache(maxsize=1)
+def _content(program: str) -> bytes:
     return Path(program).read_bytes()
 
 
@@ -190,9 +195,9 @@ def logout_together(session_numbers: Collection[int], directory: str) -> Optiona
     if not _sees_what_we_see():
         return None
     try:
-        narrow = showing_only(directory, [f"session{number}" for number in session_numbers])
-        return Running(["iscsiadm", "--mode", "session", "--logout"], before=narrow)
-    except (OSError, SubprocessError):
+        names = [f"session{number}" for number in session_numbers]
+        return showing_only(directory, names, partial(Running, ["iscsiadm", "--mode", "session", "--logout"]))
+    except OSError:
         return None
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.apart import write_attributes
@@ -43,21 +44,41 @@ def remove_maps(removals: list[Removal], view: Sysfs, deadline: Deadline) -> Non
             )
 
 
-def remove_disks(removals: list[Removal], view: Sysfs, deadline: Deadline) -> None:
-    """Make the kernel forget the disks that came by the portals that leave."""
+def remove_disks(
+    removals: list[Removal], view: Sysfs, deadline: Deadline, going: Collection[str] = frozenset()
+) -> None:
+    """Make the kernel forget the disks that came by the portals that leave.
+
+    Args:
+        removals: the batch.
+        view: the host.
+        deadline: for all of it.
+        going: the kernel names of disks that go with what brought them.
+    """
     writes = []
     now = view.glance()
     for removal in removals:
         # Found anew: another disk may have taken the name of one that has gone since.
         for path in removal.find(now).paths:
-            if removal.leaves(path.portal):
+            if removal.leaves(path.portal) and path.device not in going:
                 writes.append((view.attribute_path(f"block/{path.device}/device/delete"), "1"))
+    if going and not writes:
+        return
     write_attributes(writes, deadline)
+    wait_until_disks_are_gone(removals, view, deadline, going)
+
+
+def wait_until_disks_are_gone(
+    removals: list[Removal], view: Sysfs, deadline: Deadline, going: Collection[str] = frozenset()
+) -> None:
+    """Look until there is no disk left that came by the portals that leave; see I(remove_disks)."""
 
     def still_there(removal: Removal, now: Sysfs) -> Optional[str]:
         found = removal.find(now)
-        left = [f"/dev/{path.device}" for path in found.paths if removal.leaves(path.portal)]
-        if removal.whole and found.own_map and not left:
+        left = [
+            f"/dev/{path.device}" for path in found.paths if removal.leaves(path.portal) and path.device not in going
+        ]
+        if removal.whole and found.own_map and not found.paths:
             # multipathd made the map anew from a path that was still there.
             run(["multipath", "-f", found.own_map.alias], deadline)
             left = [f"/dev/{found.own_map.name}"]

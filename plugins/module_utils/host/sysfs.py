@@ -67,6 +67,10 @@ class Disk:
     wwid: Optional[str]
     size_bytes: int
 
+    @property
+    def works(self) -> bool:
+        return self.state == "running"
+
 
 @dataclass(frozen=True)
 class MultipathMap:

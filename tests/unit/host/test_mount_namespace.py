@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Running
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.host.mount_namespace import showing_only
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -31,12 +33,19 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may have a mount namespace")
 def test_program_sees_only_what_it_is_shown(directory: Path) -> None:
-    before = showing_only(str(directory), ["session2"])
-    finished = Running(["sh", "-c", 'cd "$1"; ls; cat */state', "sh", str(directory)], before=before).wait(Deadline(10))
+    program = ["sh", "-c", 'cd "$1"; ls; cat */state', "sh", str(directory)]
+    finished = showing_only(str(directory), ["session2"], partial(Running, program)).wait(Deadline(10))
     assert finished.stdout.splitlines() == ["session2", "state of session2"]
     assert sorted(os.listdir(directory)) == ENTRIES
 
 
 def test_entry_that_has_gone(directory: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        showing_only(str(directory), ["session9"])
+        showing_only(str(directory), ["session9"], lambda: pytest.fail("started all the same"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may have a mount namespace")
+def test_program_that_cannot_be_started(directory: Path) -> None:
+    with pytest.raises(StorageError, match="is not installed"):
+        showing_only(str(directory), ["session2"], partial(Running, ["no-such-program"]))
+    assert sorted(os.listdir(directory)) == ENTRIES

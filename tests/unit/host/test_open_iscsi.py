@@ -265,9 +265,9 @@ def test_script_in_place_of_iscsiadm_does_not_end_sessions_together(
 def test_sessions_do_not_end_together_where_they_cannot_be_shown_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> None:
+    def refuse(*_arguments: object) -> None:
         raise OSError(1, "not permitted")
 
     install(tmp_path, monkeypatch, b"\x7fELF\0iscsi_session\0")
-    monkeypatch.setattr(open_iscsi, "showing_only", lambda directory, names: refuse)
+    monkeypatch.setattr(open_iscsi, "showing_only", refuse)
     assert open_iscsi.logout_together([1, 2], str(tmp_path)) is None

@@ -11,6 +11,7 @@ from typing import Any, Optional
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import removal_of
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import ending, going_with_session
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
@@ -124,6 +125,47 @@ def test_shared_target_stays_for_the_volumes_that_stay(capture: Capture) -> None
     alone, beside = removal_of(leaving, None, []), removal_of(leaving, None, [staying])
     assert [alone.ends(session) for session in sessions] == [True, True]
     assert [beside.ends(session) for session in sessions] == [False, False]
+
+
+def kept_path(*portals: str) -> list[Removal]:
+    return [replace(WHOLE, kept_portals=frozenset(portals))]
+
+
+def of_shared(*luns: int) -> list[Removal]:
+    return [removal_of(parsed(**of_shared_target(str(lun), lun)), None, []) for lun in luns]
+
+
+@pytest.mark.parametrize(
+    ("name", "removals", "ended"),
+    [
+        ("multipath", [WHOLE], [PORTAL_A, PORTAL_B]),
+        ("multipath", kept_path(PORTAL_A), [PORTAL_B]),
+        ("multipath", [BY_ONE_PORTAL], [PORTAL_B]),
+        # By another LUN of the target a volume comes that stays.
+        ("shared_target", of_shared(0), []),
+        ("shared_target", of_shared(0, 1), [PORTAL_A, PORTAL_B]),
+        ("empty", [WHOLE], []),
+    ],
+)
+def test_sessions_without_another_volume(
+    capture: Capture, name: str, removals: list[Removal], ended: list[str]
+) -> None:
+    found = ending(removals, capture(name).view)
+    assert sorted(session.portal for session in found) == ended
+
+
+@pytest.mark.parametrize(
+    ("name", "removals", "going"),
+    [
+        ("multipath", [WHOLE], 2),
+        ("path_down", [WHOLE], 1),
+        ("dead_map", [WHOLE], 0),
+        ("shared_target", of_shared(0), 0),
+        ("shared_target", of_shared(0, 1), 4),
+    ],
+)
+def test_disks_that_go_with_their_session(capture: Capture, name: str, removals: list[Removal], going: int) -> None:
+    assert len(going_with_session(removals, capture(name).view)) == going
 
 
 @pytest.mark.parametrize(

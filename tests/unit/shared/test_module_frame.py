@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from typing import Any, Callable
 
 import pytest
@@ -149,6 +151,39 @@ def test_bad_arguments(run_module: Run, arguments: dict[str, Any], field: str) -
 )
 def test_secrets(value: Any, expected: list[str]) -> None:
     assert list(secrets_in(value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "said"),
+    [
+        ("sys.exit(3)", 3, ["done", "registered"]),
+        ("sys.exit(0)", 0, ["done", "registered"]),
+        ("sys.exit('words')", 1, ["done", "registered", "tidied"]),
+        ("raise RuntimeError", 1, ["done", "registered", "tidied"]),
+    ],
+)
+def test_end_under_ansibles_wrapper(end: str, status: int, said: list[str]) -> None:
+    """Nothing is lost but the time to tidy the memory up."""
+    program = f"""
+import atexit, sys
+from ansible_collections.brickwork.storage.plugins.module_utils import module
+_ansiballz_main = None
+class Memory:
+    def __del__(self):
+        print("tidied")
+memory = Memory()
+def work(*_):
+    atexit.register(print, "registered")
+    print("done")
+    {end}
+module._run = work
+module.run(None, None)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    finished = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False, env=environment
+    )
+    assert (finished.returncode, finished.stdout.split()) == (status, said)
 
 
 NESTED = {"a": [{"auth_password": SECRET, "lun": 1}]}

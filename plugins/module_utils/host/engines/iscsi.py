@@ -24,8 +24,12 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.removal imp
     remaining,
     wait_until_gone,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.host.scsi_removal import remove_disks, remove_maps
-from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Sysfs
+from ansible_collections.brickwork.storage.plugins.module_utils.host.scsi_removal import (
+    remove_disks,
+    remove_maps,
+    wait_until_disks_are_gone,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.host.sysfs import Session, Sysfs
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 # A LUN that was not there at the first look.
@@ -82,8 +86,11 @@ class Iscsi(Engine):
 
     def take_away(self, removals: list[Removal]) -> None:
         remove_maps(removals, self._view, self._deadline)
-        remove_disks(remaining(removals), self._view, self._deadline)
+        going = going_with_session(remaining(removals), self._view.glance())
+        remove_disks(remaining(removals), self._view, self._deadline, going)
         self._end_sessions(remaining(removals))
+        if going:
+            wait_until_disks_are_gone(remaining(removals), self._view, self._deadline)
         self._remove_nodes(remaining(removals))
 
     def _queue(self, attempt: Attempt, portals: list[Portal]) -> None:
@@ -141,17 +148,10 @@ class Iscsi(Engine):
         return writes
 
     def _end_sessions(self, removals: list[Removal]) -> None:
-        sessions = self._view.sessions()
-        leaving = {
-            session.number: session
-            for removal in removals
-            for session in sessions
-            # Another volume of a shared target may still come by it.
-            if removal.ends(session) and not self._view.disks(session)
-        }
-        together = (
-            open_iscsi.logout_together(leaving, self._view.attribute_path("class/iscsi_session")) if leaving else None
-        )
+        leaving = {session.number for session in ending(removals, self._view.glance())}
+        if not leaving:
+            return
+        together = open_iscsi.logout_together(leaving, self._view.attribute_path("class/iscsi_session"))
         if together:
             together.wait(self._deadline)
         # Where that could not be, and those that it has overlooked.
@@ -171,3 +171,23 @@ class Iscsi(Engine):
             for portal in removal.portals:
                 if removal.owns(portal.address, portal.target) and (portal.address, portal.target) not in in_use:
                     open_iscsi.remove_node(self._nodes, portal)
+
+
+def ending(removals: list[Removal], now: Sysfs) -> list[Session]:
+    """The sessions that are the removals' to end, and by which no other volume of a shared target comes."""
+    own = {path.device for removal in removals for path in removal.find(now).paths if removal.leaves(path.portal)}
+    return [
+        session
+        for session in now.sessions()
+        if any(removal.ends(session) for removal in removals)
+        and own.issuperset(disk.name for disk in now.disks(session))
+    ]
+
+
+def going_with_session(removals: list[Removal], now: Sysfs) -> set[str]:
+    """The kernel names of the disks that the kernel takes away by itself, in order and all at once, when their session ends.
+
+    That is as long as the session works; a disk whose session does not is taken away first, where it can be waited for apart.
+    """
+    disks = [now.disks(session) for session in ending(removals, now) if session.works]
+    return {disk.name for its in disks if all(disk.works for disk in its) for disk in its}
