@@ -72,6 +72,7 @@ class Volume:
         deleting: whether a deletion has begun, so that its data is no longer whole.
         source: what it was made from; None where it was made empty.
         unfinished: whether the data of its source is not whole in it yet.
+        growing: whether it may not be seen everywhere how much it has grown.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Volume:
     deleting: bool = False
     source: Optional[Source] = None
     unfinished: bool = False
+    growing: bool = False
 
     @property
     def hosts(self) -> list[str]:
@@ -209,7 +211,8 @@ class Backend(ABC):
         """Raise C(failed_precondition) if the volume cannot grow as things are."""
 
     @abstractmethod
-    def grow(self, volume: Volume, size_bytes: int) -> None: ...
+    def grow(self, volume: Volume, size_bytes: int) -> None:
+        """Give the volume this size, and have it seen. One that is growing may have the size already."""
 
     @abstractmethod
     def users(self, item: Item) -> list[str]:

@@ -122,7 +122,7 @@ def _kept(
     else:
         rules.require_finished(before)
     after = rules.resized(before, before.size_bytes if size_bytes is None else size_bytes)
-    return replace(after, unfinished=False)
+    return replace(after, unfinished=False, growing=False)
 
 
 def _planned(
@@ -167,7 +167,7 @@ def _make(backend: Backend, decision: Decision[Volume], source: Optional[Source]
     before, after = decision.before, decision.after
     if after is None:
         raise ValueError(f"{decision.name} is to go")
-    if before and after.size_bytes > before.size_bytes:
+    if before and (after.size_bytes > before.size_bytes or before.growing):
         backend.grow(before, after.size_bytes)
     elif not before and source:
         original = rules.find_original(backend.inventory(), source, backend.name)

@@ -78,7 +78,7 @@ class MemoryBackend(Backend):
     def grow(self, volume: Volume, size_bytes: int) -> None:
         self._may(volume.name)
         self.calls.append(f"grow {volume.name}")
-        self.volumes[volume.name] = replace(volume, size_bytes=size_bytes)
+        self.volumes[volume.name] = replace(volume, size_bytes=size_bytes, growing=False)
 
     def check_growth(self, volume: Volume) -> None:
         if volume.name in self.cannot_grow:

@@ -20,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm i
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio, lvm2, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.settings import Settings
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -68,12 +69,18 @@ def rows(**tags: str) -> str:
     return json.dumps({"report": [{"lv": volumes}], "log": []})
 
 
-def a_backend() -> LvmBackend:
+def changes(lvm: Commands) -> list[list[str]]:
+    """What was asked of LVM but to read."""
+    asked = [[word for word in command if word != "--config"] for command in lvm.asked if command[0] != "lvs"]
+    return [[word for word in command if not word.startswith("log/")] for command in asked]
+
+
+def a_backend(target_protocol: str = "iscsi") -> LvmBackend:
     return LvmBackend(
         "lvm",
         Settings(
             "vg0",
-            "iscsi",
+            target_protocol,
             (Portal("192.0.2.1", 3260),),
             "iqn.2026-11.org.brickwork:",
             Provisioning(thin=False, over_subscription=1.0, volume_clear="zero"),
@@ -94,6 +101,40 @@ def test_reads_volumes_and_their_holders(lvm: Commands) -> None:
     assert set(inventory.strangers) == {"root", "broken"}
     assert len(lvm.asked) == 1
     assert "log/report_command_log=0" in lvm.asked[0]  # else LVM says what failed where nobody looks
+
+
+def test_target_that_is_told_of_growth(lvm: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it was told the volume is marked, so that the same call does it then."""
+    told: list[str] = []
+
+    def refuse(_exporter: Nvmet, _volume_id: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}"), "")
+    backend = a_backend("nvmet_tcp")
+    volume = backend.inventory().volumes["data"]
+    monkeypatch.setattr(Nvmet, "grown", refuse)
+    with pytest.raises(StorageError):
+        backend.grow(volume, 2 * 1024**3)
+    assert changes(lvm) == [
+        ["lvchange", "--addtag", "brickwork.growing", "vg0/data"],
+        ["lvextend", "--yes", "-L", "2147483648b", "vg0/data"],
+    ]
+    lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.growing,brickwork.id={ID}"), "")
+    volume = backend.inventory().volumes["data"]
+    assert volume.growing
+    lvm.asked.clear()
+    monkeypatch.setattr(Nvmet, "grown", lambda _exporter, volume_id: told.append(volume_id))
+    backend.grow(volume, volume.size_bytes)
+    assert changes(lvm) == [["lvchange", "--deltag", "brickwork.growing", "vg0/data"]]
+    assert told == [ID]
+
+
+def test_target_that_sees_growth_by_itself(lvm: Commands) -> None:
+    lvm.answer = Finished(("lvs",), 0, rows(data=f"brickwork.id={ID}"), "")
+    backend = a_backend()
+    backend.grow(backend.inventory().volumes["data"], 2 * 1024**3)
+    assert changes(lvm) == [["lvextend", "--yes", "-L", "2147483648b", "vg0/data"]]
 
 
 def test_two_logical_volumes_with_one_id_are_both_left_alone(lvm: Commands) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -49,6 +49,14 @@ def test_creates_and_repeats(backend: MemoryBackend) -> None:
 def test_a_size_that_rounds_to_the_present_one_changes_nothing(backend: MemoryBackend) -> None:
     assert not ask(size=str(GIB - EXTENT + 1))["changed"]
     assert ask(size=str(GIB + 1))["volumes"][0]["size_bytes"] == GIB + EXTENT
+    assert backend.calls == ["grow a"]
+
+
+@pytest.mark.parametrize("size", [None, "1GiB", "2GiB"])
+def test_growth_that_was_interrupted_is_completed(backend: MemoryBackend, size: Optional[str]) -> None:
+    backend.volumes["a"] = replace(backend.volumes["a"], growing=True)
+    assert ask(size=size)["changed_volumes"] == ["a"]
+    assert not ask(size=size)["changed"]
     assert backend.calls == ["grow a"]
 
 

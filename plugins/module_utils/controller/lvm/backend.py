@@ -118,6 +118,7 @@ class LvmBackend(LogicalVolumes):
             deleting=tags.DELETING in entry.tags,
             source=tags.source_of(entry.tags),
             unfinished=tags.UNFINISHED in entry.tags,
+            growing=tags.GROWING in entry.tags,
         )
 
     def _snapshot(self, entry: LogicalVolume, snapshot_id: str, volume: str, volume_id: str) -> Snapshot:
@@ -169,9 +170,15 @@ class LvmBackend(LogicalVolumes):
         self._allocate(name, size_bytes, [new_id()])
 
     def grow(self, volume: Volume, size_bytes: int) -> None:
-        self._group.extend(volume.name, size_bytes)
-        with self._reading(volume):
-            self._exporter.grown(volume.id)
+        told = self._exporter.is_told_of_growth
+        if told and not volume.growing:
+            self._group.tag([volume.name], add=[tags.GROWING])
+        if size_bytes > volume.size_bytes:
+            self._group.extend(volume.name, size_bytes)
+        if told:
+            with self._reading(volume):
+                self._exporter.grown(volume.id)
+            self._group.tag([volume.name], remove=[tags.GROWING])
 
     def users(self, item: Item) -> list[str]:
         entry = self._found[item.name]

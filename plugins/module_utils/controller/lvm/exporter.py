@@ -60,6 +60,7 @@ class Exporter(ABC):
     protocol: ClassVar[str]  # the driver_volume_type of its connections
     target: ClassVar[str]  # what the kernel's target is called, in messages
     libraries: ClassVar[tuple[str, ...]] = ()
+    is_told_of_growth: ClassVar[bool] = False  # else it sees by itself that a device has grown
     has_portals: ClassVar[bool] = True  # else what follows is of no use
     default_port: ClassVar[int]
     default_prefix: ClassVar[str]
@@ -131,9 +132,9 @@ class Exporter(ABC):
     def save(self, volume_ids: Iterable[str]) -> None:
         """Save the exports of these volumes for the next boot."""
 
-    @abstractmethod
     def grown(self, volume_id: str) -> None:
-        """Have hosts see the size that the device has now."""
+        """Have hosts see the size that the device has now, where the target has to be told."""
+        raise NotImplementedError(f"{self.target} sees the size of a device by itself")
 
 
 def require_local(address: str) -> None:

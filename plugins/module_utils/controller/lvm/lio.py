@@ -73,9 +73,6 @@ class Lio(Exporter):
     def _targets_to_save(self, saved: list[dict[str, Any]], changed: set[str]) -> list[dict[str, Any]]:
         """What is saved of all targets, with what the kernel has of the volumes that were changed."""
 
-    def grown(self, volume_id: str) -> None:
-        """Nothing: LIO asks the device for its size whenever a host asks for it."""
-
     # Pieces
 
     def _begin(self, volume_id: str) -> None:

@@ -74,6 +74,7 @@ class Nvmet(Exporter):
     lock_name = "nvmet"
     protocol = "nvmeof"
     target = "nvmet"
+    is_told_of_growth = True
     default_port = 4420
     default_prefix = "nqn.2026-11.org.brickwork:"
     prefix_form = r"nqn\.\d{4}-[01]\d\.[a-z0-9-]+(\.[a-z0-9-]+)*:([A-Za-z0-9.:-]*:)?"

@@ -30,6 +30,8 @@ SNAPSHOT_OF = "brickwork.snapshot-of="
 # What a volume was made from, and that its data is not whole yet.
 SOURCE = "brickwork.source="
 UNFINISHED = "brickwork.unfinished"
+# Its target may not have been told yet how much it has grown.
+GROWING = "brickwork.growing"
 # The id of the volume that is made from a snapshot, which is there for that alone.
 COPIED_TO = "brickwork.copied-to="
 
