@@ -42,11 +42,16 @@ options:
       - C(max_over_subscription_ratio), by default C(1.0), is how many bytes of thin volumes and snapshots a byte of the pool may
         stand for. Each counts with its whole size, so at C(1.0) the pool cannot overflow. With more you have to watch it
         (M(brickwork.storage.volume_backend_info)) and extend it in time; writing to a volume whose pool is full fails.
+      - Any of Cinder's drivers is named as in C(cinder.conf) (C(volume_driver = cinder.volume.drivers...)), with the options that it has
+        there. Their volumes have whole GiB.
+      - With C(volume_driver = cinder_service) the volumes are those of a Cinder service.
+      - The guide "Any storage, by Cinder's drivers or a Cinder service" tells what these two need.
     type: path
     default: /etc/brickwork/backends.conf
 requirements:
   - "On the controller: Python's C(oslo.config), and what the backend needs, which for the built-in backend C(lvm) is LVM2 and Python's
-    C(rtslib-fb) (Debian's packages C(python3-oslo.config), C(lvm2) and C(python3-rtslib-fb))."
+    C(rtslib-fb) (Debian's packages C(python3-oslo.config), C(lvm2) and C(python3-rtslib-fb)); for Cinder's drivers it is Cinder 29 in
+    C(/opt/brickwork/cinder), and for a Cinder service with keystone Python's C(keystoneauth1)."
   - "Root on the controller (C(become))."
 notes:
   - A failure carries RV(error_code), and where it helps C(field), C(holders) and C(candidates). The codes are C(aborted),
