@@ -186,6 +186,9 @@ class Backend(ABC):
     def until(self, deadline: Deadline) -> Backend:
         """The same backend, with another deadline: to end in good order what was begun."""
 
+    def prepare(self) -> None:  # noqa: B027 - most backends need nothing
+        """Get what a change needs that takes long, or has the module begin again elsewhere; called before the lock is taken."""
+
     @abstractmethod
     def inventory(self) -> Inventory:
         """Everything in the backend, read anew."""

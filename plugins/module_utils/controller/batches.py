@@ -96,6 +96,7 @@ def carry_out(
     )
     if check_mode or not needs_lock:
         return decisions, failures, backend
+    backend.prepare()
     unfinished: Failures = {}
     earlier: list[Item] = [decision.before for decision in anew.values() if decision.before]
     if earlier:

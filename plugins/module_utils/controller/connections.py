@@ -87,6 +87,7 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     )
     if check_mode or not needs_lock:
         return _result(backend, request, decisions, failures, predicted=check_mode)
+    backend.prepare()
     doing = "connecting to" if request.present else "releasing"
     with exclusive(backend.lock_name, f"{doing} {request.host or 'every host'}", deadline):
         decisions, failures = _decide(backend, request)
