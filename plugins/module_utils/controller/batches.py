@@ -98,9 +98,11 @@ def carry_out(
         return decisions, failures, backend
     backend.prepare()
     unfinished: Failures = {}
-    earlier: list[Item] = [decision.before for decision in anew.values() if decision.before]
-    if earlier:
+    if anew:
         with locked(backend, names):
+            # Another call may have ended meanwhile what looked cut short.
+            anew = {decision.name: decision for decision in decide(backend)[0] if decision.anew}
+            earlier: list[Item] = [decision.before for decision in anew.values() if decision.before]
             unfinished.update(backend.begin_deletion(earlier))
         _finish_deletion(opened, earlier, unfinished)
     with locked(backend, names):
