@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -13,6 +15,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 
+# The options that Cinder's drivers share, where their own section does not set them.
+SHARED_SECTION = "backend_defaults"
 # What a driver reads: given oslo_config.cfg, the options of its section.
 Options = Callable[[Any], list[Any]]
 
@@ -27,6 +31,7 @@ class Section:
         path: of the file.
         given: the options set in the section.
         others: the other enabled sections by name, each with its options as the file has them.
+        digest: of everything in the file that can have a say in this backend; it differs where that does.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Section:
     path: str
     given: frozenset[str]
     others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    digest: str = ""
 
     def error(self, option: str, message: str, **facts: Any) -> StorageError:
         """A failure over an option of this section."""
@@ -99,7 +105,7 @@ def enabled(path: str, backend: Optional[str]) -> Section:
     if not section.get("volume_driver"):
         raise StorageError("invalid_argument", f"{path}: [{chosen}] volume_driver is missing.", field="volume_driver")
     others = {name: sections[name] for name in names if name != chosen and name in sections}
-    return Section(chosen, section["volume_driver"], path, frozenset(section), others)
+    return Section(chosen, section["volume_driver"], path, frozenset(section), others, _digest(sections, chosen))
 
 
 def names_of_enabled(path: str) -> list[str]:
@@ -121,6 +127,13 @@ def _enabled_names(path: str, sections: Mapping[str, Mapping[str, str]]) -> list
             field="enabled_backends",
         )
     return names
+
+
+def _digest(sections: Mapping[str, Mapping[str, str]], name: str) -> str:
+    parts = {part: sections.get(part, {}) for part in ("DEFAULT", SHARED_SECTION, name)}
+    # Which other backends are enabled makes no difference to this one.
+    parts["DEFAULT"] = {option: value for option, value in parts["DEFAULT"].items() if option != "enabled_backends"}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _parse(path: str) -> dict[str, dict[str, str]]:
