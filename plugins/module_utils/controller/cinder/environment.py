@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where Cinder is on the controller: in an environment of its own, in which a module begins again to change something."""
+"""Where Cinder is on the controller: in an environment of its own, whose Python runs its drivers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,32 @@ import importlib.util
 import os
 import sys
 
-from ansible.module_utils.common.respawn import has_respawned
-
-from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.module import AnotherInterpreterError
+from ansible_collections.brickwork.storage.plugins.module_utils import errors
 
 # The virtual environment with Cinder, as the role controller_setup makes it.
 ENVIRONMENT = "/opt/brickwork/cinder"
+# From Cinder's requirements on.
+OLDEST_PYTHON = (3, 11)
 
 
-def require() -> None:
-    """See that Cinder can be imported, before anything is begun; it is not imported for that.
+def interpreter() -> str:
+    """The Python that has Cinder; nothing is imported to find it.
 
     Raises:
-        AnotherInterpreterError: where Cinder is in the environment, and this is another interpreter.
-        StorageError: C(failed_precondition) where it is nowhere.
+        StorageError: C(failed_precondition) where there is none.
     """
-    interpreter = os.path.join(ENVIRONMENT, "bin", "python")
-    if sys.prefix != ENVIRONMENT and not has_respawned() and os.access(interpreter, os.X_OK):
-        raise AnotherInterpreterError(interpreter)
-    # Only what is installed counts: modules of this collection have a package of the same name, at another place.
-    if importlib.util.find_spec("cinder") is None:
-        raise StorageError(
-            "failed_precondition",
-            f"Cinder is not installed on this controller. The role controller_setup installs it in {ENVIRONMENT}, where Cinder's "
-            "drivers run.",
-        )
+    own = os.path.join(ENVIRONMENT, "bin", "python")
+    if os.access(own, os.X_OK):
+        return own
+    if sys.version_info >= OLDEST_PYTHON and importlib.util.find_spec("cinder") is not None:
+        return sys.executable
+    raise errors.StorageError(
+        "failed_precondition",
+        f"Cinder, whose drivers this backend needs, is not installed on this controller; the role controller_setup installs it in "
+        f"{ENVIRONMENT}.",
+    )
+
+
+def collection_root() -> str:
+    """What has to be on the path of that Python for this collection to be found: often the archive that Ansible sent."""
+    return os.path.abspath(errors.__file__).partition(f"{os.sep}ansible_collections{os.sep}")[0]

@@ -1,0 +1,431 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One of Cinder's volume drivers, without a Cinder service around it: the only file that imports cinder.
+
+It runs in the process of worker.py, and is told what to do by names: what it has to know of them is on record before it is asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import options, translation
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
+    KEPT_FIELDS,
+    Database,
+    Row,
+    kept,
+    put_in_place_of,
+    snapshot_row,
+    volume_row,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import (
+    SnapshotRecord,
+    Store,
+    VolumeRecord,
+)
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# For the drivers' own files, such as the targets of tgt, and for their locks.
+STATE_DIRECTORY = "/var/lib/brickwork/cinder"
+LOCK_DIRECTORY = "/run/brickwork/cinder"
+# For the store's own transactions; how long the driver may take is the caller's to watch.
+STORE_SECONDS = 60
+METHODS = frozenset(
+    {
+        "capacity",
+        "create_export",
+        "create_from_snapshot",
+        "create_from_volume",
+        "create_snapshot",
+        "create_volume",
+        "delete_snapshot",
+        "delete_volume",
+        "describe",
+        "extend_volume",
+        "initialize_connection",
+        "new_secret",
+        "pool",
+        "remove_export",
+        "terminate_connection",
+        "validate_connector",
+    }
+)
+
+
+def load(path: str, section: str, driver: str, given: Sequence[str], store: str) -> CinderDriver:
+    """Load a driver and have it look at its storage.
+
+    Args:
+        path: of the configuration.
+        section: of the backend.
+        driver: its volume_driver.
+        given: the options that are set in the section.
+        store: the path of the store's file.
+
+    Raises:
+        StorageError: C(invalid_argument) for an unknown driver or option; else as the driver's setup failed.
+    """
+    _silence()
+    # What Cinder installs beside itself, such as cinder-rtstool.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    configuration = _configuration(path, section)
+    from cinder import exception
+    from cinder.db import api
+
+    database = Database(Store(Deadline(STORE_SECONDS), Path(store)), section, exception)
+    put_in_place_of(api, database, type("NotKeptError", (exception.CinderException,), {}))
+    cls = _driver_class(path, section, driver)
+    _check_options(path, section, driver, given, cls)
+    secrets = translation.Secrets(_secret_options(section, configuration))
+    try:
+        _locks()
+        loaded = cls(configuration=configuration, host=_host(section), cluster_name=None, active_backend_id=None)
+        if not loaded.supported and not configuration.safe_get("enable_unsupported_driver"):
+            raise options.error(
+                path,
+                section,
+                "enable_unsupported_driver",
+                f"nobody keeps {driver} any more, as Cinder says; set this to true to use it all the same",
+            )
+        loaded.do_setup(_context())
+        loaded.check_for_setup_error()
+        loaded.set_initialized()
+    except StorageError:
+        raise
+    except Exception as error:  # a driver may raise anything
+        raise translation.failure(error, f"set up {driver}", secrets) from None
+    return CinderDriver(loaded, configuration, Store(Deadline(STORE_SECONDS), Path(store)), secrets)
+
+
+class CinderDriver:
+    """A driver that was loaded.
+
+    Args:
+        driver: Cinder's.
+        configuration: its options.
+        store: where the records are.
+        secrets: that must not be told.
+    """
+
+    def __init__(self, driver: Any, configuration: Any, store: Store, secrets: translation.Secrets) -> None:
+        self._driver = driver
+        self._configuration = configuration
+        self._store = store
+        self._secrets = secrets
+        self._context = _context()
+        self._stats: Optional[dict[str, Any]] = None
+
+    def call(self, method: str, arguments: Sequence[Any]) -> Any:
+        """Do what is asked.
+
+        Raises:
+            StorageError: as the driver failed, without any secret.
+        """
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}")
+        try:
+            return getattr(self, method)(*arguments)
+        except StorageError:
+            raise
+        except Exception as error:  # a driver may raise anything
+            raise translation.failure(error, method.replace("_", " "), self._secrets) from None
+
+    # What it is
+
+    def describe(self) -> dict[str, Any]:
+        """Its C(protocol), C(capabilities) and C(grows_connected); see BackendRecord."""
+        stats = self._read_stats()
+        pools = [stats, *(stats.get("pools") or ())]
+        protocol = next((pool["storage_protocol"] for pool in pools if pool.get("storage_protocol")), None)
+        capabilities = {"clone", "grow", "snapshot"}
+        if any(pool.get("multiattach") for pool in pools):
+            capabilities.add("share")
+        # Of the drivers on network file systems, only some know snapshots, and they must be told to.
+        prefix = getattr(self._driver, "driver_prefix", None)
+        if prefix and self._configuration.safe_get(f"{prefix}_snapshot_support") is False:
+            capabilities -= {"clone", "snapshot"}
+        return {
+            "protocol": translation.protocol(protocol),
+            "capabilities": sorted(capabilities),
+            "grows_connected": all(pool.get("online_extend_support", True) for pool in pools),
+        }
+
+    def capacity(self) -> dict[str, int]:
+        """C(total_bytes) and C(free_bytes) of all its pools."""
+        pools = translation.pools(self._read_stats())
+        return {
+            "total_bytes": sum(pool.total_bytes for pool in pools),
+            "free_bytes": sum(pool.free_bytes for pool in pools),
+        }
+
+    def pool(self) -> str:
+        """Where a new volume goes, C(host@backend#pool): the pool with the most space, as Cinder's scheduler would have it."""
+        best = max(translation.pools(self._stats or self._read_stats()), key=lambda pool: pool.free_bytes)
+        return f"{self._driver.host}#{best.name}"
+
+    # Volumes and snapshots
+
+    def create_volume(self, volume_id: str) -> dict[str, Any]:
+        return kept(self._driver.create_volume(self._volume(volume_id)) or {})
+
+    def create_from_snapshot(self, volume_id: str, snapshot_id: str) -> dict[str, Any]:
+        volume = self._volume(volume_id, snapshot_id=snapshot_id)
+        return kept(self._driver.create_volume_from_snapshot(volume, self._snapshot(snapshot_id)) or {})
+
+    def create_from_volume(self, volume_id: str, source_id: str) -> dict[str, Any]:
+        volume = self._volume(volume_id, source_volid=source_id)
+        return kept(self._driver.create_cloned_volume(volume, self._volume(source_id)) or {})
+
+    def delete_volume(self, volume_id: str) -> None:
+        self._unless_gone(lambda: self._driver.delete_volume(self._volume(volume_id)))
+
+    def extend_volume(self, volume_id: str, size_gib: int, again: bool) -> None:
+        """Grow a volume; one that an earlier call may have grown (I(again)) may have the size already."""
+        volume = self._volume(volume_id)
+        try:
+            self._driver.extend_volume(volume, size_gib)
+        except Exception:
+            if not again or self._size_gib(volume) != size_gib:
+                raise
+
+    def create_snapshot(self, snapshot_id: str) -> dict[str, Any]:
+        return kept(self._driver.create_snapshot(self._snapshot(snapshot_id)) or {})
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        self._unless_gone(lambda: self._driver.delete_snapshot(self._snapshot(snapshot_id)))
+
+    # Connections
+
+    def validate_connector(self, connector: dict[str, Any]) -> None:
+        self._driver.validate_connector(connector)
+
+    def new_secret(self) -> dict[str, Any]:
+        """What is to be on record before an export is opened: for the targets that Cinder runs itself the secret, which they take
+        from there. One that only they knew would be lost where they are interrupted."""
+        from cinder.volume import volume_utils
+        from cinder.volume.targets import iscsi
+
+        target = getattr(self._driver, "target_driver", None)
+        if not isinstance(target, iscsi.ISCSITarget) or isinstance(target, iscsi.SanISCSITarget):
+            return {}
+        return {"provider_auth": f"CHAP {volume_utils.generate_username()} {volume_utils.generate_password()}"}
+
+    def create_export(self, volume_id: str, host: str) -> dict[str, Any]:
+        volume = self._volume(volume_id)
+        update = self._driver.create_export(self._context, volume, self._connector(volume_id, host))
+        return kept(update or {})
+
+    def remove_export(self, volume_id: str) -> dict[str, Any]:
+        update = self._driver.remove_export(self._context, self._volume(volume_id))
+        return kept(update if isinstance(update, dict) else {})
+
+    def initialize_connection(self, volume_id: str, host: str) -> dict[str, Any]:
+        volume, connector = self._volume(volume_id), self._connector(volume_id, host)
+        answer = self._driver.initialize_connection(volume, connector)
+        discard = bool(self._configuration.safe_get("report_discard_supported"))
+        return translation.connection_info(answer, discard)
+
+    def terminate_connection(self, volume_id: str, host: str) -> None:
+        """Whether the driver says that others share the export counts for nothing: some say it of themselves."""
+        self._driver.terminate_connection(self._volume(volume_id), self._connector(volume_id, host))
+
+    # Cinder's objects
+
+    def _volume(self, volume_id: str, **origin: str) -> Any:
+        record = self._record(volume_id)
+        self._secrets.add_of(record)
+        row = Row(volume_row(record), **origin)
+        expected = ["metadata", "admin_metadata", "volume_type", "volume_attachment"]
+        cls = _kept_volume(self._store)
+        volume = cls._from_db_object(self._context, cls(self._context), row, expected_attrs=expected)
+        volume.volume_type = None
+        volume.glance_metadata = {}
+        volume.obj_reset_changes()
+        return volume
+
+    def _snapshot(self, snapshot_id: str) -> Any:
+        from cinder import objects
+
+        record: Optional[SnapshotRecord] = self._store.snapshot(snapshot_id)
+        if record is None:
+            raise StorageError("aborted", f"Another call deleted snapshot {snapshot_id} meanwhile; repeat this one.")
+        row = snapshot_row(record, self._store.volume(record.volume_id))
+        snapshot = objects.Snapshot._from_db_object(
+            self._context, objects.Snapshot(self._context), row, expected_attrs=["metadata"]
+        )
+        snapshot.volume = self._volume(record.volume_id)
+        snapshot.obj_reset_changes()
+        return snapshot
+
+    def _record(self, volume_id: str) -> VolumeRecord:
+        record = self._store.volume(volume_id)
+        if record is None:
+            raise StorageError("aborted", f"Another call deleted volume {volume_id} meanwhile; repeat this one.")
+        return record
+
+    def _connector(self, volume_id: str, host: str) -> dict[str, Any]:
+        attachment = self._record(volume_id).attachment(host)
+        if attachment is None:
+            raise StorageError("aborted", f"Another call released {host} meanwhile; repeat this one.")
+        return dict(attachment.connector)
+
+    def _size_gib(self, volume: Any) -> Optional[int]:
+        """The size that the storage tells; None where the driver cannot ask for it."""
+        try:
+            return int(self._driver.manage_existing_get_size(volume, {"source-name": volume.name}))
+        except Exception:  # a driver may raise anything
+            return None
+
+    def _unless_gone(self, delete: Any) -> None:
+        from cinder import exception
+
+        try:
+            delete()
+        except (exception.VolumeNotFound, exception.SnapshotNotFound):
+            return  # as it was to be
+
+    def _read_stats(self) -> dict[str, Any]:
+        self._stats = dict(self._driver.get_volume_stats(refresh=True))
+        return self._stats
+
+
+_kept_volume_classes: dict[int, Any] = {}
+
+
+def _kept_volume(store: Store) -> Any:
+    """Cinder's volume, of which what the driver sets is on record at once: some set provider_location before they make a file there,
+    and could not find it again if they were interrupted in between."""
+    from cinder import objects
+
+    if id(store) not in _kept_volume_classes:
+
+        class Volume(objects.Volume):  # type: ignore[misc, name-defined]
+            def __setattr__(self, name: str, value: Any) -> None:
+                super().__setattr__(name, value)
+                if name in KEPT_FIELDS and name in self.obj_what_changed():
+                    store.settle(VolumeRecord, self.id, kept({name: value}))
+
+        _kept_volume_classes[id(store)] = Volume
+    return _kept_volume_classes[id(store)]
+
+
+def _silence() -> None:
+    """Cinder logs secrets, and warns of its own libraries."""
+    warnings.simplefilter("ignore")
+    root = logging.getLogger()
+    root.handlers = [logging.NullHandler()]
+    root.setLevel(logging.CRITICAL)
+
+
+def _configuration(path: str, section: str) -> Any:
+    """The backend's options as Cinder reads them, from the same file."""
+    from cinder import objects
+    from cinder.common import config  # noqa: F401 - registers what the others read
+    from cinder.volume import configuration, driver
+    from oslo_concurrency import lockutils
+    from oslo_config import cfg
+
+    objects.register_all()
+    for directory in (STATE_DIRECTORY, LOCK_DIRECTORY):
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+    cfg.CONF.set_default("state_path", STATE_DIRECTORY)
+    lockutils.set_defaults(LOCK_DIRECTORY)
+    try:
+        cfg.CONF([], project="cinder", version="brickwork", default_config_files=[path], default_config_dirs=[])
+        return configuration.Configuration(driver.volume_opts, config_group=section)
+    except cfg.Error as error:
+        raise StorageError("invalid_argument", f"{path}: {error}", field="config") from None
+
+
+def _driver_class(path: str, section: str, driver: str) -> Any:
+    import cinder
+
+    module, _dot, name = driver.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("cinder.volume.drivers"):
+            raise StorageError(
+                "failed_precondition",
+                f"{driver} needs the Python library {error.name}; install it in Cinder's environment ({sys.prefix}).",
+                field="volume_driver",
+            ) from None
+        cls = None
+    if not isinstance(cls, type):
+        package = Path(str(cinder.__file__)).parent
+        raise options.unknown_driver(path, section, driver, options.installed_drivers(package))
+    return cls
+
+
+def _check_options(path: str, section: str, driver: str, given: Sequence[str], cls: Any) -> None:
+    """Every option of the section is one that somebody reads, and has a value that can be read."""
+    from cinder.volume import configuration
+    from oslo_config import cfg
+
+    known = {option.dest: option for option in _shared_options()}
+    known.update({option.dest: option for option in cls.get_driver_options() or ()})
+    formerly = {
+        name: [one.name.replace("-", "_") for one in option.deprecated_opts if one.name]
+        for name, option in known.items()
+    }
+    options.refuse_unknown(path, section, driver, given, formerly)
+    current = {former: name for name, names in formerly.items() for former in names}
+    readable = configuration.Configuration(list(known.values()), config_group=section)
+    for name in given:
+        if name in known or name in current:
+            try:
+                getattr(readable, current.get(name, name))
+            except cfg.ConfigFileValueError as error:
+                raise options.error(path, section, name, str(error)) from None
+
+
+def _shared_options() -> Iterator[Any]:
+    """The options that the driver's modules registered for all backends."""
+    from cinder.volume import configuration
+    from oslo_config import cfg
+
+    for entry in cfg.CONF._groups[configuration.SHARED_CONF_GROUP]._opts.values():
+        yield entry["opt"]
+
+
+def _secret_options(section: str, configuration: Any) -> list[str]:
+    from oslo_config import cfg
+
+    entries = cfg.CONF._groups[section]._opts.values()
+    values = [configuration.safe_get(entry["opt"].dest) for entry in entries if entry["opt"].secret]
+    return [str(value) for value in values if value]
+
+
+def _locks() -> None:
+    """Locks on files, for the drivers that keep out of each other's way; and this process has root's rights itself."""
+    import cinder.privsep
+    from cinder import coordination
+    from oslo_config import cfg
+
+    cfg.CONF.set_default("backend_url", f"file://{LOCK_DIRECTORY}", group="coordination")
+    coordination.COORDINATOR.start()
+    cinder.privsep.sys_admin_pctxt.set_client_mode(False)
+    import os_brick.privileged
+
+    os_brick.privileged.default.set_client_mode(False)
+
+
+def _host(section: str) -> str:
+    return f"{socket.gethostname()}@{section}"
+
+
+def _context() -> Any:
+    from cinder import context
+
+    return context.get_admin_context()

@@ -1,0 +1,105 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A section's options and its driver, against those that Cinder has: what is not known is refused with what may have been meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+
+# Options of earlier releases that Cinder takes no more, and what they are called now.
+RENAMED = {
+    "iscsi_helper": "target_helper",
+    "iscsi_ip_address": "target_ip_address",
+    "iscsi_port": "target_port",
+    "iscsi_protocol": "target_protocol",
+    "iscsi_target_prefix": "target_prefix",
+    "num_iscsi_scan_tries": "num_volume_device_scan_tries",
+}
+# What a section of cinder.conf may have for the service that runs the driver, which here is nobody's.
+OF_THE_SERVICE = frozenset(
+    {
+        "backend_availability_zone",
+        "backend_host",
+        "backend_native_threads_pool_size",
+        "backend_stats_polling_interval",
+        "extra_capabilities",
+        "suppress_requests_ssl_warnings",
+        "volume_driver",
+    }
+)
+_DRIVER = re.compile(r"^@interface\.volumedriver\s*\n(?:@.*\n)*class\s+(\w+)", re.MULTILINE)
+
+
+def refuse_unknown(
+    path: str, section: str, driver: str, given: Iterable[str], known: Mapping[str, Iterable[str]]
+) -> None:
+    """Refuse options that nobody reads.
+
+    Args:
+        path: of the configuration.
+        section: its name.
+        driver: its volume_driver.
+        given: the options that are set in it.
+        known: the options of the driver, each with its former names, which Cinder still takes.
+
+    Raises:
+        StorageError: C(invalid_argument) with C(field) and C(candidates).
+    """
+    accepted = {*known, *OF_THE_SERVICE, *(former for names in known.values() for former in names)}
+    for name in sorted(set(given) - accepted):
+        candidates = _meant(name, known)
+        if name in RENAMED:
+            hint = f"is called {RENAMED[name]} by now"
+        else:
+            hint = f"is no option of {driver}" + (f"; did you mean {' or '.join(candidates)}?" if candidates else "")
+        raise error(path, section, name, f"{name} {hint}", candidates)
+
+
+def unknown_driver(path: str, section: str, driver: str, drivers: Iterable[str]) -> StorageError:
+    """The failure where Cinder has no such driver, with those that may have been meant."""
+    candidates = near_drivers(driver, drivers)
+    hint = f"; did you mean {' or '.join(candidates)}?" if candidates else ""
+    return error(path, section, "volume_driver", f"Cinder has no driver {driver}{hint}", candidates)
+
+
+def error(path: str, section: str, option: str, message: str, candidates: Iterable[str] = ()) -> StorageError:
+    """A failure over an option."""
+    return StorageError(
+        "invalid_argument", f"{path}: [{section}] {option}: {message}", field=option, candidates=list(candidates)
+    )
+
+
+def near_drivers(driver: str, drivers: Iterable[str]) -> list[str]:
+    """The drivers that I(driver) may have been meant to be: of the same class, or with a name that is nearly the same."""
+    drivers = sorted(drivers)
+    class_name = driver.rpartition(".")[2].lower()
+    same = [one for one in drivers if one.rpartition(".")[2].lower() == class_name]
+    # All begin alike, which must not count.
+    tails = {one.partition("drivers.")[2]: one for one in drivers}
+    near = difflib.get_close_matches(driver.partition("drivers.")[2], tails, n=3)
+    return list(dict.fromkeys([*same, *(tails[tail] for tail in near)]))[:3]
+
+
+def installed_drivers(package: Path) -> list[str]:
+    """The volume drivers in Cinder's own package, read from the sources: importing them all would take a minute.
+
+    Args:
+        package: the directory of the package C(cinder).
+    """
+    found = []
+    for file in sorted((package / "volume" / "drivers").rglob("*.py")):
+        module = ".".join(["cinder", *file.relative_to(package).with_suffix("").parts]).removesuffix(".__init__")
+        found += [f"{module}.{name}" for name in _DRIVER.findall(file.read_text(encoding="utf-8", errors="replace"))]
+    return found
+
+
+def _meant(name: str, known: Mapping[str, Iterable[str]]) -> list[str]:
+    if name in RENAMED:
+        return [RENAMED[name]]
+    return difflib.get_close_matches(name, list(known), n=3)
