@@ -9,6 +9,7 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -48,11 +49,13 @@ def open_backend(path: str, name: Optional[str], deadline: Deadline) -> Backend:
         deadline: by when everything that is asked of it must have ended.
     """
     section = config.enabled(path, name)
+    if section.driver.startswith(cinder.PREFIX):
+        return cinder.CinderBackend.from_section(section, deadline)
     if section.driver not in DRIVERS:
         candidates = rules.near(section.driver, DRIVERS)
         raise section.error(
             "volume_driver",
-            f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}",
+            f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {cinder.PREFIX}…",
             candidates=candidates,
         )
     return DRIVERS[section.driver](section, deadline)

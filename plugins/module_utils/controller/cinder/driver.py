@@ -310,7 +310,7 @@ def _kept_volume(store: Store) -> Any:
 
     if id(store) not in _kept_volume_classes:
 
-        class Volume(objects.Volume):  # type: ignore[misc, name-defined]
+        class Volume(objects.Volume):  # type: ignore[misc]
             def __setattr__(self, name: str, value: Any) -> None:
                 super().__setattr__(name, value)
                 if name in KEPT_FIELDS and name in self.obj_what_changed():

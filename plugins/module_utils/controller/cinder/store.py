@@ -220,7 +220,7 @@ class Store:
 
     # Writing
 
-    def put(self, *records: Record) -> None:
+    def put(self, *records: BackendRecord | AttachmentRecord | VolumeRecord | SnapshotRecord) -> None:
         """Write records, in place of those with the same key; attachments have records of their own.
 
         Raises:
@@ -228,7 +228,7 @@ class Store:
         """
         with self._writing() as database:
             for record in records:
-                values = _values(asdict(record))
+                values: dict[str, Any] = _values(asdict(record))
                 columns = ", ".join(values)
                 marks = ", ".join("?" for _column in values)
                 key = "name" if isinstance(record, BackendRecord) else "id"
@@ -241,7 +241,7 @@ class Store:
 
     def update(self, kind: type[Record], record_id: str, **changes: Any) -> None:
         """Change fields of one record."""
-        values = _values(changes)
+        values: dict[str, Any] = _values(changes)
         assignments = ", ".join(f"{column} = ?" for column in values)
         with self._writing() as database:
             database.execute(
@@ -251,7 +251,8 @@ class Store:
 
     def settle(self, kind: type[Record], record_id: str, model: Mapping[str, Any], **changes: Any) -> None:
         """Change fields of a volume's or snapshot's record, and add to what the driver said of it."""
-        table, values = _TABLES[kind], _values(changes)
+        table = _TABLES[kind]
+        values: dict[str, Any] = _values(changes)
         assignments = ", ".join(["model = ?", *(f"{column} = ?" for column in values)])
         with self._writing() as database:
             row = database.execute(f"SELECT model FROM {table} WHERE id = ?", (record_id,)).fetchone()

@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, Protocol
 
@@ -169,7 +168,7 @@ def serve(load: Optional[Callable[..., Driver]] = None) -> None:
             answer = {"error": error.code, "message": error.message, "facts": error.facts}
         answering.write(json.dumps(answer) + "\n")
         answering.flush()
-    sys.stdout = sys.stderr = None  # type: ignore[assignment]  # nobody is left to flush them to
+    # Without the threads of libraries, which may not end.
     os._exit(0)
 
 
