@@ -43,8 +43,9 @@ class Storage:
 
     volumes: dict[str, int] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
-    # By IQN the secret of each initiator that is let in.
+    # By IQN the secret of each initiator that is let in, and the one that the target was made with.
     targets: dict[str, dict[str, str]] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
     free_gib: int = 100
 
     def listing(self) -> Any:
@@ -114,6 +115,7 @@ class FakeDriver:
     def create_export(self, context: Any, volume: Any, connector: Mapping[str, Any]) -> dict[str, str]:
         assert volume.name in self.storage.volumes
         self.storage.targets.setdefault(self.iqn(volume), {})
+        self.storage.secrets.setdefault(self.iqn(volume), volume.provider_auth.split()[2])
         return {
             "provider_location": f"192.0.2.1:3260;198.51.100.1:3260,1 {self.iqn(volume)} 0",
             "provider_auth": volume.provider_auth,
@@ -122,7 +124,7 @@ class FakeDriver:
     def initialize_connection(self, volume: Any, connector: Mapping[str, Any]) -> dict[str, Any]:
         portals, iqn, _lun = volume.provider_location.split()
         secret = volume.provider_auth.split()[2]
-        self.storage.targets[iqn].setdefault(connector["initiator"], secret)
+        self.storage.targets[iqn].setdefault(connector["initiator"], self.storage.secrets[iqn])
         portal = portals.split(",")[0].split(";")[0]
         data = {
             "target_portal": portal,
@@ -140,6 +142,7 @@ class FakeDriver:
     def remove_export(self, context: Any, volume: Any) -> None:
         if volume.provider_location is not None:
             self.storage.targets.pop(self.iqn(volume), None)
+            self.storage.secrets.pop(self.iqn(volume), None)
 
     @staticmethod
     def iqn(volume: Any) -> str:

@@ -46,9 +46,7 @@ _STATUS = {CREATING: "creating", AVAILABLE: "available", DELETING: "deleting"}
 
 
 class Row(dict[str, Any]):
-    """A row as Cinder's objects read it: by key, by attribute, and by get()."""
-
-    __slots__ = ()
+    """A row as Cinder's objects read it: by key, by attribute, by get(), and by vars(), which tells what was loaded with it: nothing."""
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import socket
 import sys
 import warnings
@@ -36,9 +37,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-# For the drivers' own files, such as the targets of tgt, and for their locks.
-STATE_DIRECTORY = "/var/lib/brickwork/cinder"
-LOCK_DIRECTORY = "/run/brickwork/cinder"
+# Beside the store: for the drivers' own files, such as the targets of tgt, and below that for their locks.
+STATE_DIRECTORY, LOCK_DIRECTORY = "cinder", "locks"
 # For the store's own transactions; how long the driver may take is the caller's to watch.
 STORE_SECONDS = 60
 METHODS = frozenset(
@@ -79,7 +79,9 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
     _silence()
     # What Cinder installs beside itself, such as cinder-rtstool.
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    configuration = _configuration(path, section)
+    state = Path(store).parent / STATE_DIRECTORY
+    (state / LOCK_DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
+    configuration = _configuration(path, section, state)
     from cinder import exception
     from cinder.db import api
 
@@ -89,7 +91,7 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
     _check_options(path, section, driver, given, cls)
     secrets = translation.Secrets(_secret_options(section, configuration))
     try:
-        _locks()
+        _lock_by_files(state / LOCK_DIRECTORY)
         loaded = cls(configuration=configuration, host=_host(section), cluster_name=None, active_backend_id=None)
         if not loaded.supported and not configuration.safe_get("enable_unsupported_driver"):
             raise options.error(
@@ -328,7 +330,7 @@ def _silence() -> None:
     root.setLevel(logging.CRITICAL)
 
 
-def _configuration(path: str, section: str) -> Any:
+def _configuration(path: str, section: str, state: Path) -> Any:
     """The backend's options as Cinder reads them, from the same file."""
     from cinder import objects
     from cinder.common import config  # noqa: F401 - registers what the others read
@@ -337,10 +339,8 @@ def _configuration(path: str, section: str) -> Any:
     from oslo_config import cfg
 
     objects.register_all()
-    for directory in (STATE_DIRECTORY, LOCK_DIRECTORY):
-        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-    cfg.CONF.set_default("state_path", STATE_DIRECTORY)
-    lockutils.set_defaults(LOCK_DIRECTORY)
+    cfg.CONF.set_default("state_path", str(state))
+    lockutils.set_defaults(str(state / LOCK_DIRECTORY))
     try:
         cfg.CONF([], project="cinder", version="brickwork", default_config_files=[path], default_config_dirs=[])
         return configuration.Configuration(driver.volume_opts, config_group=section)
@@ -387,7 +387,8 @@ def _check_options(path: str, section: str, driver: str, given: Sequence[str], c
             try:
                 getattr(readable, current.get(name, name))
             except cfg.ConfigFileValueError as error:
-                raise options.error(path, section, name, str(error)) from None
+                said = re.sub(r" from LocationInfo\(.*\) is", " is", str(error))
+                raise options.error(path, section, name, said) from None
 
 
 def _shared_options() -> Iterator[Any]:
@@ -407,13 +408,13 @@ def _secret_options(section: str, configuration: Any) -> list[str]:
     return [str(value) for value in values if value]
 
 
-def _locks() -> None:
+def _lock_by_files(directory: Path) -> None:
     """Locks on files, for the drivers that keep out of each other's way; and this process has root's rights itself."""
     import cinder.privsep
     from cinder import coordination
     from oslo_config import cfg
 
-    cfg.CONF.set_default("backend_url", f"file://{LOCK_DIRECTORY}", group="coordination")
+    cfg.CONF.set_default("backend_url", f"file://{directory}", group="coordination")
     coordination.COORDINATOR.start()
     cinder.privsep.sys_admin_pctxt.set_client_mode(False)
     import os_brick.privileged
