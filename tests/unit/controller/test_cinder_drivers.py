@@ -281,3 +281,9 @@ def test_what_a_driver_saves_is_kept_and_nothing_else(database: databases.Databa
     assert database.volume_admin_metadata_get(None, "v1") == {}
     assert [one.id for one in database.volume_get_all_by_host(None, "h@fake")] == ["v1"]
     assert databases.kept({"metadata": [{"key": "a", "value": "b"}], "name": "x"}) == {"metadata": {"a": "b"}}
+
+
+def test_libraries_that_a_driver_lacks_are_found() -> None:
+    source = "try:\n    import rados\n    import rbd\nexcept ImportError:\n    rados = None\n    rbd = None\nimport os\n"
+    assert options.missing_libraries(source, {"rados": None, "rbd": None, "os": 1}) == ["rados", "rbd"]
+    assert options.missing_libraries(source, {"rados": 1, "rbd": 1, "os": None}) == []

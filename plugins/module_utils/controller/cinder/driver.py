@@ -9,6 +9,7 @@ It runs in the process of worker.py, and is told what to do by names: what it ha
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import os
 import re
@@ -106,6 +107,7 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
     except StorageError:
         raise
     except Exception as error:  # a driver may raise anything
+        _refuse_missing_libraries(driver, cls)
         raise translation.failure(error, f"set up {driver}", secrets) from None
     return CinderDriver(loaded, configuration, Store(Deadline(STORE_SECONDS), Path(store)), secrets)
 
@@ -339,6 +341,9 @@ def _configuration(path: str, section: str, state: Path) -> Any:
     from oslo_config import cfg
 
     objects.register_all()
+    # Of the service, but some drivers count it among theirs.
+    suppress = cfg.BoolOpt("suppress_requests_ssl_warnings", default=False)
+    cfg.CONF.register_opt(suppress, group=configuration.SHARED_CONF_GROUP)
     cfg.CONF.set_default("state_path", str(state))
     lockutils.set_defaults(str(state / LOCK_DIRECTORY))
     try:
@@ -356,16 +361,28 @@ def _driver_class(path: str, section: str, driver: str) -> Any:
         cls = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("cinder.volume.drivers"):
-            raise StorageError(
-                "failed_precondition",
-                f"{driver} needs the Python library {error.name}; install it in Cinder's environment ({sys.prefix}).",
-                field="volume_driver",
-            ) from None
+            raise _missing(driver, [str(error.name)]) from None
         cls = None
     if not isinstance(cls, type):
         package = Path(str(cinder.__file__)).parent
         raise options.unknown_driver(path, section, driver, options.installed_drivers(package))
     return cls
+
+
+def _refuse_missing_libraries(driver: str, cls: Any) -> None:
+    module = sys.modules[cls.__module__]
+    libraries = options.missing_libraries(inspect.getsource(module), vars(module))
+    if libraries:
+        raise _missing(driver, libraries)
+
+
+def _missing(driver: str, libraries: Sequence[str]) -> StorageError:
+    return StorageError(
+        "failed_precondition",
+        f"{driver} needs Python's {' and '.join(libraries)}, which Cinder's environment {sys.prefix} does not have. Install it there, or "
+        "in the system where the environment sees that.",
+        field="volume_driver",
+    )
 
 
 def _check_options(path: str, section: str, driver: str, given: Sequence[str], cls: Any) -> None:

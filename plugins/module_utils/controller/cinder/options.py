@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ OF_THE_SERVICE = frozenset(
         "volume_driver",
     }
 )
+MOST_CANDIDATES = 3
 _DRIVER = re.compile(r"^@interface\.volumedriver\s*\n(?:@.*\n)*class\s+(\w+)", re.MULTILINE)
 
 
@@ -80,10 +82,13 @@ def near_drivers(driver: str, drivers: Iterable[str]) -> list[str]:
     drivers = sorted(drivers)
     class_name = driver.rpartition(".")[2].lower()
     same = [one for one in drivers if one.rpartition(".")[2].lower() == class_name]
+    if same:
+        return same[:MOST_CANDIDATES]
     # All begin alike, which must not count.
     tails = {one.partition("drivers.")[2]: one for one in drivers}
-    near = difflib.get_close_matches(driver.partition("drivers.")[2], tails, n=3)
-    return list(dict.fromkeys([*same, *(tails[tail] for tail in near)]))[:3]
+    return [
+        tails[tail] for tail in difflib.get_close_matches(driver.partition("drivers.")[2], tails, n=MOST_CANDIDATES)
+    ]
 
 
 def installed_drivers(package: Path) -> list[str]:
@@ -99,7 +104,25 @@ def installed_drivers(package: Path) -> list[str]:
     return found
 
 
+def missing_libraries(source: str, found: Mapping[str, object]) -> list[str]:
+    """The libraries that a driver does without until it needs them: it imports them if it can, and is set up in vain.
+
+    Args:
+        source: of the driver's module.
+        found: what the module has by name; such a library is None.
+    """
+    tried = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Try)]
+    names = {
+        (alias.asname or alias.name).partition(".")[0]: alias.name
+        for attempt in tried
+        for node in attempt.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    return sorted(library for name, library in names.items() if name in found and found[name] is None)
+
+
 def _meant(name: str, known: Mapping[str, Iterable[str]]) -> list[str]:
     if name in RENAMED:
         return [RENAMED[name]]
-    return difflib.get_close_matches(name, list(known), n=3)
+    return difflib.get_close_matches(name, list(known), n=MOST_CANDIDATES)
