@@ -40,6 +40,8 @@ class Driver:
             return arguments
         if method == "fail":
             raise StorageError("resource_exhausted", "full", field="x")
+        if method == "err":
+            raise KeyError("secret")
         if method == "die":
             os._exit(3)
         if method == "hang":
@@ -78,6 +80,9 @@ def test_its_failures_are_the_caller_s(worker: Worker, tmp_path: Path) -> None:
     with pytest.raises(StorageError) as full:
         worker.call("fail", deadline=Deadline(20))
     assert (full.value.code, full.value.message, full.value.facts) == ("resource_exhausted", "full", {"field": "x"})
+    with pytest.raises(StorageError, match="Unexpected KeyError") as unexpected:
+        worker.call("err", deadline=Deadline(20))
+    assert "secret" not in unexpected.value.message
     assert worker.call("echo", 1, deadline=Deadline(20)) == [1]
 
 

@@ -42,6 +42,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 STATE_DIRECTORY, LOCK_DIRECTORY = "cinder", "locks"
 # For the store's own transactions; how long the driver may take is the caller's to watch.
 STORE_SECONDS = 60
+OF_THE_MANAGER = "suppress_requests_ssl_warnings"
 METHODS = frozenset(
     {
         "capacity",
@@ -341,9 +342,6 @@ def _configuration(path: str, section: str, state: Path) -> Any:
     from oslo_config import cfg
 
     objects.register_all()
-    # Of the service, but some drivers count it among theirs.
-    suppress = cfg.BoolOpt("suppress_requests_ssl_warnings", default=False)
-    cfg.CONF.register_opt(suppress, group=configuration.SHARED_CONF_GROUP)
     cfg.CONF.set_default("state_path", str(state))
     lockutils.set_defaults(str(state / LOCK_DIRECTORY))
     try:
@@ -391,6 +389,9 @@ def _check_options(path: str, section: str, driver: str, given: Sequence[str], c
     from oslo_config import cfg
 
     known = {option.dest: option for option in _shared_options()}
+    if OF_THE_MANAGER not in known:
+        # Some drivers count it among theirs, and some have it imported.
+        cfg.CONF.register_opt(cfg.BoolOpt(OF_THE_MANAGER, default=False), group=configuration.SHARED_CONF_GROUP)
     known.update({option.dest: option for option in cls.get_driver_options() or ()})
     formerly = {
         name: [one.name.replace("-", "_") for one in option.deprecated_opts if one.name]

@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import subprocess
+import traceback
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, Protocol
 
@@ -120,11 +121,13 @@ class Worker:
                 self.stop()
                 raise StorageError(
                     "deadline_exceeded",
-                    f"Cinder's driver did not end {_named(method)} in {deadline.seconds:g} s, and was stopped. See to the storage, and "
-                    "repeat the call, or its opposite.",
+                    f"Cinder's driver did not do within {deadline.seconds:g} s what it was asked ({_named(method)}), and was stopped. See to "
+                    "the storage, and repeat the call, or its opposite.",
                 )
             part = os.read(reading, BUFFER_BYTES)
             if not part:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(KILL_SECONDS)
                 self.stop()
                 raise StorageError(
                     "unavailable",
@@ -137,7 +140,7 @@ class Worker:
 
 
 def _named(method: str) -> str:
-    return method.replace("_", " ")
+    return "what it can do" if method == "describe" else method.replace("_", " ")
 
 
 def _command() -> list[str]:
@@ -166,10 +169,19 @@ def serve(load: Optional[Callable[..., Driver]] = None) -> None:
             answer = {"result": driver.call(asked["method"], asked["arguments"])}
         except StorageError as error:
             answer = {"error": error.code, "message": error.message, "facts": error.facts}
+        except Exception as error:  # whatever it is, the module gets a code and a sentence
+            answer = {"error": "internal", "message": _unexpected(error), "facts": {}}
         answering.write(json.dumps(answer) + "\n")
         answering.flush()
     # Without the threads of libraries, which may not end.
     os._exit(0)
+
+
+def _unexpected(error: Exception) -> str:
+    """Where it was raised; what it says may hold a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"Unexpected {type(error).__name__} in the process of Cinder's driver{place}. Please report it."
 
 
 def _load(load: Optional[Callable[..., Driver]], setting: dict[str, Any]) -> Driver:
