@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import translation
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
+    Database,
     kept,
     snapshot_row,
     volume_row,
@@ -165,6 +166,7 @@ class InProcess:
         self.started = 0
         self._store = store
         self._secrets = 0
+        self._database = Database(store, "fake", None)
 
     def start(self) -> None:
         self.started += 1
@@ -207,7 +209,15 @@ class InProcess:
         return {}
 
     def _create_from_volume(self, volume_id: str, source_id: str) -> Any:
+        # As the drivers on network file systems do it: by a snapshot that they take for that, and have in Cinder's database.
+        values = {"display_name": f"tmp-snap-{volume_id}", "volume_id": source_id, "volume_size": 1}
+        snapshot = self._database.snapshot_create(None, values)
+        self.driver.create_snapshot(self._snapshot(snapshot.id))
+        self.step("with a temporary snapshot")
         self.driver.create_cloned_volume(self._volume(volume_id), self._volume(source_id))
+        self.step("with a temporary snapshot and the copy")
+        self.driver.delete_snapshot(self._snapshot(snapshot.id))
+        self._database.snapshot_destroy(None, snapshot.id)
         return {}
 
     def _delete_volume(self, volume_id: str) -> None:

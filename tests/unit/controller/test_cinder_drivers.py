@@ -284,8 +284,6 @@ def test_what_a_driver_saves_is_kept_and_nothing_else(database: databases.Databa
 
 
 def test_libraries_that_a_driver_lacks_are_found() -> None:
-    source = (
-        "try:\n    import rados\n    import rbd\nexcept ImportError:\n    rados = None\n    rbd = None\nimport os\n"
-    )
-    assert options.missing_libraries(source, {"rados": None, "rbd": None, "os": 1}) == ["rados", "rbd"]
+    source = "try:\n    import rados\n    from ceph.rbd import rbd\nexcept ImportError:\n    rados = None\n    rbd = None\nimport os\n"
+    assert options.missing_libraries(source, {"rados": None, "rbd": None, "os": 1}) == ["ceph", "rados"]
     assert options.missing_libraries(source, {"rados": 1, "rbd": 1, "os": None}) == []

@@ -35,6 +35,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     CREATING,
     DELETING,
     PLANNED,
+    TEMPORARY,
     BackendRecord,
     SnapshotRecord,
     Store,
@@ -114,7 +115,8 @@ class CinderBackend(Backend):
 
     def inventory(self) -> Inventory:
         self._volumes = {record.id: record for record in self._store.volumes(self.name)}
-        self._snapshots = {record.id: record for record in self._store.snapshots(self.name)}
+        snapshots = self._store.snapshots(self.name)
+        self._snapshots = {record.id: record for record in snapshots if record.state != TEMPORARY}
         return Inventory(
             {record.name: self._volume(record) for record in self._volumes.values()},
             {record.name: self._snapshot(record) for record in self._snapshots.values()},
@@ -202,8 +204,11 @@ class CinderBackend(Backend):
 
     def clear(self, item: Item) -> None:
         # The driver clears what it deletes.
-        method = "delete_snapshot" if isinstance(item, Snapshot) else "delete_volume"
-        self.until(Deadline(LONG_SECONDS))._ask(method, item.id)
+        patient = self.until(Deadline(LONG_SECONDS))
+        if isinstance(item, Snapshot):
+            patient._ask("delete_snapshot", item.id)
+        else:
+            patient._delete_volume(item.id)
 
     def delete(self, items: Sequence[Item]) -> Failures:
         for item in items:
@@ -234,7 +239,7 @@ class CinderBackend(Backend):
         patient = self.until(Deadline(LONG_SECONDS))
         if self._volumes[volume.id].state == CREATING:
             # Nobody knows how far an earlier call came.
-            patient._ask("delete_volume", volume.id)
+            patient._delete_volume(volume.id)
         self._store.update(VolumeRecord, volume.id, state=CREATING)
         kind = "snapshot" if isinstance(original, Snapshot) else "volume"
         try:
@@ -242,7 +247,7 @@ class CinderBackend(Backend):
         except StorageError:
             # It can be tried again, or deleted.
             with contextlib.suppress(StorageError):
-                self.until(Deadline(UNDO_SECONDS))._ask("delete_volume", volume.id)
+                self.until(Deadline(UNDO_SECONDS))._delete_volume(volume.id)
             raise
         with locked():
             self._store.settle(VolumeRecord, volume.id, model, state=AVAILABLE)
@@ -324,6 +329,14 @@ class CinderBackend(Backend):
                 self._store.remove(kind, record_id)
             raise
         self._store.settle(kind, record_id, model, state=AVAILABLE)
+
+    def _delete_volume(self, volume_id: str) -> None:
+        """Delete a volume, with the snapshots that the driver took of another one to copy that to it."""
+        for record in self._store.snapshots(self.name):
+            if record.state == TEMPORARY and record.name.endswith(volume_id):
+                self._ask("delete_snapshot", record.id)
+                self._store.remove(SnapshotRecord, record.id)
+        self._ask("delete_volume", volume_id)
 
 
 def _worker(section: Section, store: Store) -> Worker:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import uuid
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, Callable, Optional
@@ -19,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     AVAILABLE,
     CREATING,
     DELETING,
+    TEMPORARY,
     AttachmentRecord,
     SnapshotRecord,
     Store,
@@ -166,6 +168,28 @@ class Database:
     ) -> dict[str, str]:
         self._store.settle(SnapshotRecord, snapshot_id, {"metadata": dict(metadata)})
         return dict(metadata)
+
+    def snapshot_create(self, _context: Any, values: Mapping[str, Any]) -> Row:
+        """A snapshot that a driver makes for itself, to copy a volume from; its name tells for which."""
+        record = SnapshotRecord(
+            id=str(uuid.uuid4()),
+            backend=self._backend,
+            name=values["display_name"],
+            volume_id=values["volume_id"],
+            size_gib=values["volume_size"],
+            state=TEMPORARY,
+            model=kept(values),
+        )
+        self._store.put(record)
+        return snapshot_row(record, self._store.volume(record.volume_id))
+
+    def snapshot_destroy(self, _context: Any, snapshot_id: str) -> dict[str, Any]:
+        self._store.remove(SnapshotRecord, snapshot_id)
+        return {"status": "deleted", "deleted": True}
+
+    def volume_type_get_by_name(self, _context: Any, name: str) -> Row:
+        """No volume here has a type; Cinder asks for the one of snapshots that have none."""
+        return Row(id=None, name=name, extra_specs={})
 
     # Anything of these, as Cinder's objects ask
 

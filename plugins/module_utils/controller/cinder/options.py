@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -112,14 +112,24 @@ def missing_libraries(source: str, found: Mapping[str, object]) -> list[str]:
         found: what the module has by name; such a library is None.
     """
     tried = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Try)]
-    names = {
-        (alias.asname or alias.name).partition(".")[0]: alias.name
+    needed = {
+        library
         for attempt in tried
         for node in attempt.body
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for alias in node.names
+        for name, library in _imported(node)
+        if name in found and found[name] is None
     }
-    return sorted(library for name, library in names.items() if name in found and found[name] is None)
+    return sorted(needed)
+
+
+def _imported(node: ast.stmt) -> Iterator[tuple[str, str]]:
+    """The names that a statement imports, each with the library that it is of."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0], alias.name.partition(".")[0]
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            yield alias.asname or alias.name, str(node.module or alias.name).partition(".")[0]
 
 
 def _meant(name: str, known: Mapping[str, Iterable[str]]) -> list[str]:

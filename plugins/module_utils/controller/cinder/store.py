@@ -31,7 +31,8 @@ BUSY_SECONDS = 30
 LOCK_NAME = "cinder-store"
 
 # What can be done with a volume or snapshot. PLANNED: the driver has not been told of it. CREATING: it has, and may have made it or not.
-PLANNED, CREATING, AVAILABLE, DELETING = "planned", "creating", "available", "deleting"
+# TEMPORARY: a snapshot that the driver itself made for as long as it copies a volume.
+PLANNED, CREATING, AVAILABLE, DELETING, TEMPORARY = "planned", "creating", "available", "deleting", "temporary"
 # An export: none; being opened, so that it may be there or not; open; being closed.
 NONE, OPENING, OPEN, CLOSING = "none", "opening", "open", "closing"
 # A connection, in the same way; its host may have access in all three.

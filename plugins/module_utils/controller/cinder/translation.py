@@ -49,6 +49,7 @@ _CODES = {
     "ImportError": "failed_precondition",
     "VolumeNotFound": "not_found",
     "SnapshotNotFound": "not_found",
+    "SSHException": "unavailable",
     "Timeout": "unavailable",
     "ProcessExecutionError": "unavailable",
     "OSError": "unavailable",
