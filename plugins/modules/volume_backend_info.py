@@ -31,6 +31,11 @@ options:
       - The backend to look at, a section of O(config).
       - Left out, all that are enabled.
     type: str
+  drivers:
+    description:
+      - Show the drivers of Cinder that are installed on this controller, in place of the backends. No configuration is needed for that.
+    type: bool
+    default: false
 seealso:
   - module: brickwork.storage.volume_connection_info
 """
@@ -49,6 +54,11 @@ EXAMPLES = r"""
   loop: "{{ seen.backends }}"
   loop_control:
     label: "{{ item.name }}"
+
+- name: Look which of Cinder's drivers could be used
+  brickwork.storage.volume_backend_info:
+    drivers: true
+  register: catalogue
 """
 
 RETURN = r"""
@@ -105,6 +115,39 @@ backends:
       description: Why it cannot be used, with C(msg) and C(error_code); null where it can.
       returned: always
       type: dict
+drivers:
+  description: The drivers of Cinder, in the order of their names.
+  returned: with O(drivers=true)
+  type: list
+  elements: dict
+  contains:
+    driver:
+      description: The driver, as C(volume_driver) names it.
+      returned: always
+      type: str
+      sample: cinder.volume.drivers.rbd.RBDDriver
+    protocol:
+      description: The C(driver_volume_type) of its connections; null where that depends on its options, or it does not load.
+      returned: always
+      type: str
+      sample: rbd
+    options:
+      description: The names of its own options, beside those that Cinder has for all drivers.
+      returned: always
+      type: list
+      elements: str
+      sample: [rbd_ceph_conf, rbd_cluster_name, rbd_pool, rbd_user]
+    maintained:
+      description:
+        - Whether somebody still maintains it, as Cinder says. Others are refused unless C(enable_unsupported_driver) is set in the
+          backend's section.
+      returned: always
+      type: bool
+      sample: true
+    error:
+      description: Why it does not load; null where it does.
+      returned: always
+      type: str
 error_code:
   description: What kind of failure it is.
   returned: failure
@@ -120,6 +163,7 @@ def main() -> None:
     module = StorageModule(
         argument_spec={
             "backend": {"type": "str"},
+            "drivers": {"type": "bool", "default": False},
             "config": {"type": "path", "default": "/etc/brickwork/backends.conf"},
         }
     )

@@ -8,10 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import catalogue
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.connection_info import BACKEND_SECONDS
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backends
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# To import all of Cinder's drivers.
+CATALOGUE_SECONDS = 120
 
 
 def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -21,8 +25,11 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         params: of C(volume_backend_info).
 
     Returns:
-        C(backends), one that cannot be used among them, with the reason: it must not hide the others.
+        C(backends), one that cannot be used among them, with the reason: it must not hide the others. With C(drivers) the drivers of
+        Cinder that there are; see catalogue.drivers.
     """
+    if params["drivers"]:
+        return {"changed": False, "backends": [], "drivers": catalogue.drivers(Deadline(CATALOGUE_SECONDS))}
     backends = open_backends(params["config"], params["backend"], Deadline(BACKEND_SECONDS))
     return {"changed": False, "backends": [_tell(name, backend) for name, backend in backends.items()]}
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils import waiting
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
+    catalogue,
+    identity,
+    options,
+    translation,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import database as databases
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import identity, options, translation
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import store as stores
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -287,3 +292,30 @@ def test_libraries_that_a_driver_lacks_are_found() -> None:
     source = "try:\n    import rados\n    from ceph.rbd import rbd\nexcept ImportError:\n    rados = None\n    rbd = None\nimport os\n"
     assert options.missing_libraries(source, {"rados": None, "rbd": None, "os": 1}) == ["ceph", "rados"]
     assert options.missing_libraries(source, {"rados": 1, "rbd": 1, "os": None}) == []
+
+
+class Base:
+    pass
+
+
+class ISCSIDriver(Base):
+    pass
+
+
+class NfsDriver(Base):
+    driver_volume_type = "nfs"
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "wanted"),
+    [
+        ("RBDDriver", Base, "rbd"),
+        ("PureFCDriver", Base, "fibre_channel"),
+        ("SolidFireDriver", ISCSIDriver, "iscsi"),
+        ("PureNVMEDriver", Base, "nvmeof"),
+        ("QuobyteDriver", NfsDriver, "nfs"),
+        ("LVMVolumeDriver", Base, None),
+    ],
+)
+def test_the_protocol_of_a_driver_that_is_not_set_up(name: str, base: type, wanted: Optional[str]) -> None:
+    assert catalogue.protocol_of(type(name, (base,), {})) == wanted

@@ -143,7 +143,7 @@ def test_deletion_that_did_not_end(controller: Controller) -> None:
 
 def test_backends(controller: Controller) -> None:
     controller.backends["broken"] = BROKEN
-    usable, broken = backend_info.info({"backend": None, "config": "unused"}, False)["backends"]
+    usable, broken = backend_info.info({"backend": None, "drivers": False, "config": "unused"}, False)["backends"]
     assert usable == {
         "name": "memory",
         "usable": True,

@@ -78,7 +78,7 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
     Raises:
         StorageError: C(invalid_argument) for an unknown driver or option; else as the driver's setup failed.
     """
-    _silence()
+    silence()
     # What Cinder installs beside itself, such as cinder-rtstool.
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     state = Path(store).parent / STATE_DIRECTORY
@@ -325,7 +325,7 @@ def _kept_volume(store: Store) -> Any:
     return _kept_volume_classes[id(store)]
 
 
-def _silence() -> None:
+def silence() -> None:
     """Cinder logs secrets, and warns of its own libraries."""
     warnings.simplefilter("ignore")
     root = logging.getLogger()
@@ -389,9 +389,7 @@ def _check_options(path: str, section: str, driver: str, given: Sequence[str], c
     from oslo_config import cfg
 
     known = {option.dest: option for option in _shared_options()}
-    if OF_THE_MANAGER not in known:
-        # Some drivers count it among theirs, and some have it imported.
-        cfg.CONF.register_opt(cfg.BoolOpt(OF_THE_MANAGER, default=False), group=configuration.SHARED_CONF_GROUP)
+    register_options_of_the_manager()
     known.update({option.dest: option for option in cls.get_driver_options() or ()})
     formerly = {
         name: [one.name.replace("-", "_") for one in option.deprecated_opts if one.name]
@@ -407,6 +405,15 @@ def _check_options(path: str, section: str, driver: str, given: Sequence[str], c
             except cfg.ConfigFileValueError as error:
                 said = re.sub(r" from LocationInfo\(.*\) is", " is", str(error))
                 raise options.error(path, section, name, said) from None
+
+
+def register_options_of_the_manager() -> None:
+    """Some drivers count an option of Cinder's manager among theirs; where they do not import that, it is not known yet."""
+    from cinder.volume import configuration
+    from oslo_config import cfg
+
+    if OF_THE_MANAGER not in {option.dest for option in _shared_options()}:
+        cfg.CONF.register_opt(cfg.BoolOpt(OF_THE_MANAGER, default=False), group=configuration.SHARED_CONF_GROUP)
 
 
 def _shared_options() -> Iterator[Any]:

@@ -30,7 +30,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 KILL_SECONDS = 5
 BUFFER_BYTES = 65536
 _PR_SET_PDEATHSIG = 1
-_BEGIN = "import sys; sys.path.append({root!r}); from {module} import serve; serve()"
+_BEGIN = "import sys; sys.path.append({root!r}); from {module} import serve, {service}; serve({service})"
 
 
 class Driver(Protocol):
@@ -44,13 +44,15 @@ class Worker:
     """The process.
 
     Args:
-        setting: what to load, for load() of driver.py.
-        command: of the process; None for Cinder's environment.
+        setting: the arguments of what is loaded.
+        command: of the process; none for Cinder's environment.
+        service: what is loaded there: C(driver) or C(catalogue).
     """
 
-    def __init__(self, setting: dict[str, Any], command: Sequence[str] = ()) -> None:
+    def __init__(self, setting: dict[str, Any], command: Sequence[str] = (), service: str = "driver") -> None:
         self._setting = setting
         self._command = list(command)
+        self._service = service
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._rest = b""
 
@@ -67,7 +69,7 @@ class Worker:
         """Begin to load the driver, without waiting for that."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = self._command or _command()
+        command = self._command or _command(self._service)
         variables = {**VARIABLES, "PATH": f"{os.path.dirname(command[0])}:{VARIABLES['PATH']}"}
         self._rest = b""
         self._process = subprocess.Popen(
@@ -143,14 +145,14 @@ def _named(method: str) -> str:
     return "what it can do" if method == "describe" else method.replace("_", " ")
 
 
-def _command() -> list[str]:
-    begin = _BEGIN.format(root=environment.collection_root(), module=__name__)
+def _command(service: str) -> list[str]:
+    begin = _BEGIN.format(root=environment.collection_root(), module=__name__, service=service)
     # Isolated from the variables and the directory of whoever runs the module. The collection comes last on the path, after all
     # that Cinder needs.
     return [environment.interpreter(), "-I", "-c", begin]
 
 
-def serve(load: Optional[Callable[..., Driver]] = None) -> None:
+def serve(load: Callable[..., Driver]) -> None:
     """The process's life: load a driver, and do what is asked until nobody asks any more."""
     # It is not to go on once the module that started it was killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -161,12 +163,12 @@ def serve(load: Optional[Callable[..., Driver]] = None) -> None:
     questions = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(nowhere, 0)
     setting = json.loads(questions.readline())
-    driver: Optional[Driver] = None
+    loaded: Optional[Driver] = None
     for line in questions:
         asked = json.loads(line)
         try:
-            driver = driver or _load(load, setting)
-            answer = {"result": driver.call(asked["method"], asked["arguments"])}
+            loaded = loaded or load(**setting)
+            answer = {"result": loaded.call(asked["method"], asked["arguments"])}
         except StorageError as error:
             answer = {"error": error.code, "message": error.message, "facts": error.facts}
         except Exception as error:  # whatever it is, the module gets a code and a sentence
@@ -184,9 +186,15 @@ def _unexpected(error: Exception) -> str:
     return f"Unexpected {type(error).__name__} in the process of Cinder's driver{place}. Please report it."
 
 
-def _load(load: Optional[Callable[..., Driver]], setting: dict[str, Any]) -> Driver:
-    if load is not None:
-        return load(**setting)
+def driver(**setting: Any) -> Driver:
+    """Load a driver of Cinder's."""
     from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import driver
 
     return driver.load(**setting)
+
+
+def catalogue() -> Driver:
+    """Load what tells of all of them."""
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import catalogue
+
+    return catalogue.load()
