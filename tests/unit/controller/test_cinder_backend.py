@@ -25,6 +25,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import store as stores
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.controller.cinder_double import (
@@ -237,6 +238,37 @@ def test_a_changed_section_is_looked_at_by_the_driver_again(controller: Controll
     controller.path.write_text(f"{SECTION}san_ip = 192.0.2.1\n", encoding="utf-8")
     controller.open()
     assert controller.worker.asked.count("describe") == asked + 1
+
+
+def test_a_host_that_is_logged_in_to_a_target_of_this_controller_is_not_cut_off(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lio, "CONFIGFS", tmp_path / "target")
+    monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
+    controller.volume("db", size="1GiB")
+    result = controller.connection("db", connector=HOST1)
+    target = result["connections"][0]["connection_info"]["data"]["target_iqn"]
+    info = tmp_path / "target" / "iscsi" / target / "tpgt_1" / "acls" / HOST1["initiator"] / "info"  # type: ignore[operator]
+    info.parent.mkdir(parents=True)
+    info.write_text("InitiatorName: x\nConnection 0: Address 192.0.2.11 TCP  StatSN: 0x1\n", encoding="ascii")
+    refused = controller.release("db", host="host1")
+    assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["host1"])
+    assert "192.0.2.11" in refused["msg"]
+    assert controller.storage.targets[target]
+    info.write_text("No active iSCSI Session for Initiator Endpoint: x\n", encoding="ascii")
+    succeeded(controller.release("db", host="host1"))
+    assert controller.storage.targets == {}
+
+
+def test_a_host_that_is_logged_in_and_dead_can_be_fenced(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
+    controller.volume("db", size="1GiB")
+    controller.connection("db", connector=HOST1)
+    monkeypatch.setattr(cinder.local_sessions, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
+    assert controller.release("db", host="host1")["failed"]
+    succeeded(controller.release("db", host="host1", fenced=True))
 
 
 # What goes wrong

@@ -263,7 +263,8 @@ def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> databases.Datab
 
 def test_the_database_answers_from_the_records_and_refuses_the_rest(database: databases.Database) -> None:
     api = ModuleType("api")
-    source = "def volume_get(context, volume_id): pass\ndef service_get_all(context): pass\ndef helper(x): return x\n"
+    source = "def volume_get(context, volume_id): pass\ndef service_get_all(context): pass\n"
+    source += "def get_engine(): pass\ndef dispose_engine(): return 1\ndef helper(x): return x\n"
     exec(compile(source, "api.py", "exec"), api.__dict__)  # noqa: S102 - as cinder.db.api is made
     databases.put_in_place_of(api, database, RefusedError)
     row = api.volume_get(None, "v1")
@@ -273,7 +274,9 @@ def test_the_database_answers_from_the_records_and_refuses_the_rest(database: da
         api.volume_get(None, "v2")
     with pytest.raises(RefusedError, match="service_get_all"):
         api.service_get_all(None)
-    assert api.helper(1) == 1
+    with pytest.raises(RefusedError, match="get_engine"):
+        api.get_engine()
+    assert (api.dispose_engine(), api.helper(1)) == (None, 1)
 
 
 def test_what_a_driver_saves_is_kept_and_nothing_else(database: databases.Database) -> None:

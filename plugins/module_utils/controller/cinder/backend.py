@@ -29,7 +29,11 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
     Source,
     Volume,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import connecting, identity
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
+    connecting,
+    identity,
+    local_sessions,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import (
     AVAILABLE,
     CREATING,
@@ -269,8 +273,7 @@ class CinderBackend(Backend):
         return connecting.reduced_export(self._volumes[volume.id], volume.hosts)
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
-        """No driver tells who uses a volume."""
-        return {}
+        return local_sessions.sessions(self._volumes[volume.id])
 
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         failures: Failures = {}

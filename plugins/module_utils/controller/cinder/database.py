@@ -44,6 +44,8 @@ KEPT_FIELDS = frozenset(
 )
 # Whose all volumes are, for the drivers that keep the tenants of a cloud apart.
 PROJECT = "brickwork"
+# What deals with the database as a whole.
+OF_THE_ENGINE = frozenset({"dispose_engine", "get_engine"})
 _STATUS = {CREATING: "creating", AVAILABLE: "available", DELETING: "deleting"}
 
 
@@ -69,6 +71,9 @@ class Database:
         self._store = store
         self._backend = backend
         self._exception = exception
+
+    def dispose_engine(self) -> None:
+        """There is none."""
 
     # Volumes
 
@@ -242,8 +247,8 @@ def put_in_place_of(api: ModuleType, database: Database, refusal: type[Exception
         refusal: what is raised for all else.
     """
     for name, function in inspect.getmembers(api, inspect.isfunction):
-        parameters = list(inspect.signature(function).parameters)
-        if function.__module__ == api.__name__ and parameters[:1] == ["context"]:
+        asks = list(inspect.signature(function).parameters)[:1] == ["context"] or name in OF_THE_ENGINE
+        if function.__module__ == api.__name__ and asks:
             setattr(api, name, getattr(database, name, None) or _refuses(name, refusal))
 
 

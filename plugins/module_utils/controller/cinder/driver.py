@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-import os
 import re
 import socket
 import sys
@@ -36,10 +35,12 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     VolumeRecord,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import LOCK_DIRECTORY, Deadline
 
-# Beside the store: for the drivers' own files, such as the targets of tgt, and below that for their locks.
-STATE_DIRECTORY, LOCK_DIRECTORY = "cinder", "locks"
+# Beside the store, for the drivers' own files, such as the targets of tgt; who needs it makes it.
+STATE_DIRECTORY = "cinder"
+# For the drivers' own locks.
+DRIVERS_LOCK_DIRECTORY = LOCK_DIRECTORY.parent / "cinder"
 # For the store's own transactions; how long the driver may take is the caller's to watch.
 STORE_SECONDS = 60
 OF_THE_MANAGER = "suppress_requests_ssl_warnings"
@@ -79,11 +80,9 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
         StorageError: C(invalid_argument) for an unknown driver or option; else as the driver's setup failed.
     """
     silence()
-    # What Cinder installs beside itself, such as cinder-rtstool.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    state = Path(store).parent / STATE_DIRECTORY
-    (state / LOCK_DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
-    configuration = _configuration(path, section, state)
+    DRIVERS_LOCK_DIRECTORY.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    DRIVERS_LOCK_DIRECTORY.mkdir(mode=0o700, exist_ok=True)
+    configuration = _configuration(path, section, Path(store).parent / STATE_DIRECTORY)
     from cinder import exception
     from cinder.db import api
 
@@ -93,7 +92,7 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
     _check_options(path, section, driver, given, cls)
     secrets = translation.Secrets(_secret_options(section, configuration))
     try:
-        _lock_by_files(state / LOCK_DIRECTORY)
+        _lock_by_files()
         loaded = cls(configuration=configuration, host=_host(section), cluster_name=None, active_backend_id=None)
         if not loaded.supported and not configuration.safe_get("enable_unsupported_driver"):
             raise options.error(
@@ -129,6 +128,7 @@ class CinderDriver:
         self._store = store
         self._secrets = secrets
         self._context = _context()
+        self._volume_class = _kept_volume(store)
         self._stats: Optional[dict[str, Any]] = None
 
     def call(self, method: str, arguments: Sequence[Any]) -> Any:
@@ -252,8 +252,8 @@ class CinderDriver:
         self._secrets.add_of(record)
         row = Row(volume_row(record), **origin)
         expected = ["metadata", "admin_metadata", "volume_type", "volume_attachment"]
-        cls = _kept_volume(self._store)
-        volume = cls._from_db_object(self._context, cls(self._context), row, expected_attrs=expected)
+        volume = self._volume_class(self._context)
+        volume = self._volume_class._from_db_object(self._context, volume, row, expected_attrs=expected)
         volume.volume_type = None
         volume.glance_metadata = {}
         volume.obj_reset_changes()
@@ -305,24 +305,18 @@ class CinderDriver:
         return self._stats
 
 
-_kept_volume_classes: dict[int, Any] = {}
-
-
 def _kept_volume(store: Store) -> Any:
     """Cinder's volume, of which what the driver sets is on record at once: some set provider_location before they make a file there,
     and could not find it again if they were interrupted in between."""
     from cinder import objects
 
-    if id(store) not in _kept_volume_classes:
+    class Volume(objects.Volume):  # type: ignore[misc]
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name in KEPT_FIELDS and name in self.obj_what_changed():
+                store.settle(VolumeRecord, self.id, kept({name: value}))
 
-        class Volume(objects.Volume):  # type: ignore[misc]
-            def __setattr__(self, name: str, value: Any) -> None:
-                super().__setattr__(name, value)
-                if name in KEPT_FIELDS and name in self.obj_what_changed():
-                    store.settle(VolumeRecord, self.id, kept({name: value}))
-
-        _kept_volume_classes[id(store)] = Volume
-    return _kept_volume_classes[id(store)]
+    return Volume
 
 
 def silence() -> None:
@@ -343,7 +337,7 @@ def _configuration(path: str, section: str, state: Path) -> Any:
 
     objects.register_all()
     cfg.CONF.set_default("state_path", str(state))
-    lockutils.set_defaults(str(state / LOCK_DIRECTORY))
+    lockutils.set_defaults(str(DRIVERS_LOCK_DIRECTORY))
     try:
         cfg.CONF([], project="cinder", version="brickwork", default_config_files=[path], default_config_dirs=[])
         return configuration.Configuration(driver.volume_opts, config_group=section)
@@ -433,13 +427,13 @@ def _secret_options(section: str, configuration: Any) -> list[str]:
     return [str(value) for value in values if value]
 
 
-def _lock_by_files(directory: Path) -> None:
+def _lock_by_files() -> None:
     """Locks on files, for the drivers that keep out of each other's way; and this process has root's rights itself."""
     import cinder.privsep
     from cinder import coordination
     from oslo_config import cfg
 
-    cfg.CONF.set_default("backend_url", f"file://{directory}", group="coordination")
+    cfg.CONF.set_default("backend_url", f"file://{DRIVERS_LOCK_DIRECTORY}", group="coordination")
     coordination.COORDINATOR.start()
     cinder.privsep.sys_admin_pctxt.set_client_mode(False)
     import os_brick.privileged

@@ -70,6 +70,7 @@ class Worker:
         if self._process is not None and self._process.poll() is None:
             return
         command = self._command or _command(self._service)
+        # What Cinder installs beside itself, such as cinder-rtstool, is found first.
         variables = {**VARIABLES, "PATH": f"{os.path.dirname(command[0])}:{VARIABLES['PATH']}"}
         self._rest = b""
         self._process = subprocess.Popen(

@@ -1,0 +1,43 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is logged in to a volume's target, where that target is LIO on this controller, as with Cinder's LVM driver and lioadm.
+
+No driver of Cinder tells it, and most targets are elsewhere; there the host has to have been looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import VolumeRecord
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
+
+
+def sessions(record: VolumeRecord) -> dict[str, list[str]]:
+    """The initiators that use the volume, each with the addresses that the kernel shows of it."""
+    found: dict[str, list[str]] = {}
+    for target in sorted(set(_targets(record))):
+        for acl in (lio.CONFIGFS / "iscsi" / target).glob("tpgt_*/acls/*"):
+            told = _told(acl / "info")
+            if told and not told.startswith("No active"):
+                addresses = found.setdefault(acl.name.lower(), [])
+                addresses += sorted(set(re.findall(r"Address (\S+)", told)))
+    return found
+
+
+def _targets(record: VolumeRecord) -> Iterable[str]:
+    for attachment in record.attachments:
+        data: dict[str, Any] = (attachment.connection_info or {}).get("data") or {}
+        names = data.get("target_iqns") if "target_iqns" in data else [data.get("target_iqn")]
+        yield from (name for name in names or () if isinstance(name, str) and "/" not in name)
+
+
+def _told(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:  # released just now
+        return ""
