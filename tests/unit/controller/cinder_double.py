@@ -246,10 +246,10 @@ class InProcess:
         self._secrets += 1
         return {"provider_auth": f"CHAP user secret{self._secrets}"}
 
-    def _create_export(self, volume_id: str, host: str) -> Any:
+    def _create_export(self, volume_id: str, host: str, _again: bool) -> Any:
         return kept(self.driver.create_export(None, self._volume(volume_id), self._connector(volume_id, host)))
 
-    def _remove_export(self, volume_id: str) -> Any:
+    def _remove_export(self, volume_id: str, _again: bool) -> Any:
         self.driver.remove_export(None, self._volume(volume_id))
         return {}
 

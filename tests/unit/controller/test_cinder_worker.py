@@ -91,7 +91,7 @@ def test_one_that_hangs_is_killed_with_what_it_started(worker: Worker, tmp_path:
     before = time.monotonic()
     with pytest.raises(StorageError) as failure:
         worker.call("hang", deadline=Deadline(0.5))
-    assert (failure.value.code, time.monotonic() - before < 5) == ("deadline_exceeded", True)
+    assert (failure.value.code, time.monotonic() - before < 10) == ("deadline_exceeded", True)
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
     wait_until(lambda: not any(is_running(pid) for pid in pids))

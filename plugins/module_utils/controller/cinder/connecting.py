@@ -104,7 +104,8 @@ class Connections:
         """
         self._leave(self._others(after.hosts))
         attachments = [self._attachment(holder, connectors) for holder in after.holders]
-        pending = [one for one in attachments if one.state != CONNECTED or not one.connection_info]
+        pending = [one for one in attachments if one.state != CONNECTED]
+        interrupted = {one.host for one in self._record().attachments}
         for attachment in pending:
             self._ask("validate_connector", attachment.connector)
         # Drivers look at shared before they let a second host in.
@@ -112,6 +113,10 @@ class Connections:
         try:
             self._open(after.hosts[0])
             for attachment in pending:
+                if attachment.host in interrupted:
+                    # Half a connection may be taken for a whole one.
+                    with contextlib.suppress(StorageError):
+                        self._ask("terminate_connection", self._id, attachment.host)
                 info = self._ask("initialize_connection", self._id, attachment.host)
                 self._store.update(AttachmentRecord, attachment.id, state=CONNECTED, connection_info=info)
         except StorageError as error:
@@ -139,24 +144,26 @@ class Connections:
     def _open(self, host: str) -> None:
         """Open the export where none is on record; one that was being opened or closed is brought to an end first."""
         if self._record().export == CLOSING:
-            self._store.settle(VolumeRecord, self._id, self._ask("remove_export", self._id), export=NONE)
+            self._store.settle(VolumeRecord, self._id, self._ask("remove_export", self._id, True), export=NONE)
+        again = self._record().export == OPENING
         if self._record().export == NONE:
             # Not the secret of the hosts that had it before.
             self._store.settle(VolumeRecord, self._id, self._ask("new_secret"), export=OPENING)
         if self._record().export == OPENING:
-            model = self._ask("create_export", self._id, host)
+            model = self._ask("create_export", self._id, host, again)
             self._store.settle(VolumeRecord, self._id, model, export=OPEN)
 
     def _close(self, host: str, ask: Ask) -> None:
         """Remove the export."""
         if self._record().export == NONE:
             return
+        again = self._record().export == CLOSING
         if self._record().export == OPENING:
             # Without what create_export() answers, the driver would not find what it made.
             with contextlib.suppress(StorageError):
-                self._store.settle(VolumeRecord, self._id, ask("create_export", self._id, host))
+                self._store.settle(VolumeRecord, self._id, ask("create_export", self._id, host, True))
         self._store.update(VolumeRecord, self._id, export=CLOSING)
-        self._store.settle(VolumeRecord, self._id, ask("remove_export", self._id), export=NONE)
+        self._store.settle(VolumeRecord, self._id, ask("remove_export", self._id, again), export=NONE)
 
     def _take_back(self, before: Volume, error: StorageError) -> None:
         """Release the hosts that came with a change that failed; they must not keep others away."""

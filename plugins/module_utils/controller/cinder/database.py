@@ -278,7 +278,8 @@ def volume_row(record: VolumeRecord) -> Row:
         bootable=False,
         deleted=False,
         multiattach=record.shared,
-        use_quota=False,
+        # False is for what Cinder makes for itself, which some drivers treat differently.
+        use_quota=True,
         shared_targets=False,
         volume_attachment=attachment_rows(record),
         volume_type=None,
@@ -295,7 +296,7 @@ def snapshot_row(record: SnapshotRecord, volume: Optional[VolumeRecord]) -> Row:
         volume_id=record.volume_id,
         volume_size=record.size_gib,
         progress="100%",
-        use_quota=False,
+        use_quota=record.state != TEMPORARY,
         volume=None if volume is None else volume_row(volume),
         snapshot_metadata=_pairs(record.model.get("metadata")),
     )

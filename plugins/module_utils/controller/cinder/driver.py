@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import options, translation
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import leftovers, options, translation
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
     KEPT_FIELDS,
     Database,
@@ -193,7 +193,13 @@ class CinderDriver:
         return kept(self._driver.create_cloned_volume(volume, self._volume(source_id)) or {})
 
     def delete_volume(self, volume_id: str) -> None:
-        self._unless_gone(lambda: self._driver.delete_volume(self._volume(volume_id)))
+        volume = self._volume(volume_id)
+        self._unless_gone(lambda: self._driver.delete_volume(volume))
+        record = self._record(volume_id)
+        if record.source_kind == "volume":
+            for original in self._store.volumes(record.backend):
+                if original.name == record.source_name:
+                    leftovers.remove(self._driver, volume, self._volume(original.id))
 
     def extend_volume(self, volume_id: str, size_gib: int, again: bool) -> None:
         """Grow a volume; one that an earlier call may have grown (I(again)) may have the size already."""
@@ -226,13 +232,20 @@ class CinderDriver:
             return {}
         return {"provider_auth": f"CHAP {volume_utils.generate_username()} {volume_utils.generate_password()}"}
 
-    def create_export(self, volume_id: str, host: str) -> dict[str, Any]:
+    def create_export(self, volume_id: str, host: str, again: bool) -> dict[str, Any]:
+        """Export a volume; an earlier call may have begun with that (I(again))."""
         volume = self._volume(volume_id)
+        if again:
+            leftovers.remove_target(self._driver, volume)
         update = self._driver.create_export(self._context, volume, self._connector(volume_id, host))
         return kept(update or {})
 
-    def remove_export(self, volume_id: str) -> dict[str, Any]:
-        update = self._driver.remove_export(self._context, self._volume(volume_id))
+    def remove_export(self, volume_id: str, again: bool) -> dict[str, Any]:
+        """Remove the export of a volume that no host holds; an earlier call may have begun with that (I(again))."""
+        volume = self._volume(volume_id)
+        update = self._driver.remove_export(self._context, volume)
+        if again:
+            leftovers.remove_target(self._driver, volume)
         return kept(update if isinstance(update, dict) else {})
 
     def initialize_connection(self, volume_id: str, host: str) -> dict[str, Any]:

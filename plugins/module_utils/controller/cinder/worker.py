@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, Protocol
@@ -28,6 +29,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # What is killed has ended by then, unless the kernel does not let it.
 KILL_SECONDS = 5
+HELPER_SECONDS = 3
+POLL_SECONDS = 0.02
 BUFFER_BYTES = 65536
 _PR_SET_PDEATHSIG = 1
 _BEGIN = "import sys; sys.path.append({root!r}); from {module} import serve, {service}; serve({service})"
@@ -85,11 +88,18 @@ class Worker:
         self._send(self._setting)
 
     def stop(self) -> None:
-        """Kill the process and what it started; what the kernel does not let die is abandoned."""
+        """Kill the process; what the kernel does not let die is abandoned."""
         process, self._process = self._process, None
         if process is None:
             return
+        process.kill()
+        # A program that it started may end well by itself, and leave nothing half done.
+        patience = Deadline(HELPER_SECONDS)
         with contextlib.suppress(ProcessLookupError):
+            while not patience.passed:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(POLL_SECONDS)
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(KILL_SECONDS)
