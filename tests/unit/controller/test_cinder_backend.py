@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -24,6 +25,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import local_sessions
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import store as stores
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -248,7 +250,7 @@ def test_a_host_that_is_logged_in_to_a_target_of_this_controller_is_not_cut_off(
     controller.volume("db", size="1GiB")
     result = controller.connection("db", connector=HOST1)
     target = result["connections"][0]["connection_info"]["data"]["target_iqn"]
-    info = tmp_path / "target" / "iscsi" / target / "tpgt_1" / "acls" / HOST1["initiator"] / "info"  # type: ignore[operator]
+    info = tmp_path / "target" / "iscsi" / target / "tpgt_1" / "acls" / HOST1["initiator"] / "info"
     info.parent.mkdir(parents=True)
     info.write_text("InitiatorName: x\nConnection 0: Address 192.0.2.11 TCP  StatSN: 0x1\n", encoding="ascii")
     refused = controller.release("db", host="host1")
@@ -266,7 +268,7 @@ def test_a_host_that_is_logged_in_and_dead_can_be_fenced(
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     controller.volume("db", size="1GiB")
     controller.connection("db", connector=HOST1)
-    monkeypatch.setattr(cinder.local_sessions, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
+    monkeypatch.setattr(local_sessions, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
     assert controller.release("db", host="host1")["failed"]
     succeeded(controller.release("db", host="host1", fenced=True))
 
@@ -312,6 +314,20 @@ def test_what_cannot_be_taken_back_stays_on_record_and_can_be_released(controlle
     controller.driver.fails.clear()
     succeeded(controller.release("db", host="host1"))
     assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
+
+
+def test_a_volume_whose_turn_comes_too_late_is_not_touched(controller: Controller) -> None:
+    controller.volume("db", "log", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "after initialize_connection":
+            time.sleep(1.1)
+
+    controller.worker.step = step
+    result = controller.connection("db", "log", connector=HOST1, timeout=1)
+    assert (result["error_code"], result["volume"]) == ("deadline_exceeded", "log")
+    assert [connection["volume"]["name"] for connection in result["connections"]] == ["db"]
+    assert controller.record("log").attachments == ()
 
 
 def test_a_growth_that_is_refused_is_not_tried_for_ever(controller: Controller) -> None:

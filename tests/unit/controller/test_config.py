@@ -175,7 +175,7 @@ def test_a_missing_file_a_directory_and_binary_rubbish(path: Path) -> None:
     assert (rubbish.value.code, rubbish.value.facts["field"]) == ("invalid_argument", "config")
 
 
-@pytest.mark.parametrize(("driver", "hint"), [("lwm", "'lwm'"), ("cinder.volume.drivers.rbd.RBDDriver", "RBDDriver")])
+@pytest.mark.parametrize(("driver", "hint"), [("lwm", "'lwm'"), ("cinder.drivers.rbd.RBDDriver", "RBDDriver")])
 def test_an_unknown_driver(path: Path, driver: str, hint: str) -> None:
     path.write_text(f"[DEFAULT]\nenabled_backends = x\n[x]\nvolume_driver = {driver}\n", encoding="utf-8")
     with pytest.raises(StorageError, match=hint) as failure:
@@ -216,3 +216,13 @@ def test_a_backend_that_lacks_its_library_is_not_opened(path: Path, monkeypatch:
     monkeypatch.setattr(respawn, "probe_interpreters_for_module", lambda paths, name: None)
     with pytest.raises(StorageError, match="rtslib_fb is not installed"):
         registry.open_backend(str(path), "fast", Deadline(1))
+
+
+def test_what_has_no_say_in_a_backend_does_not_change_its_digest(path: Path) -> None:
+    path.write_text(TWO, encoding="utf-8")
+    first = config.enabled(str(path), "fast").digest
+    path.write_text(TWO.replace("vg1", "vg2").replace("fast, slow", "slow, fast"), encoding="utf-8")
+    assert config.enabled(str(path), "fast").digest == first
+    for more in ("[backend_defaults]\nvolume_clear = none\n", "[fast]\nvolume_clear = none\n"):
+        path.write_text(f"{TWO}\n{more}", encoding="utf-8")
+        assert config.enabled(str(path), "fast").digest != first

@@ -279,6 +279,7 @@ class CinderBackend(Backend):
         failures: Failures = {}
         for before, after in changes:
             try:
+                self._require_time(after)
                 self._connection(before).connect(before, after, self._connectors)
             except StorageError as error:
                 failures[after.name] = error
@@ -288,6 +289,7 @@ class CinderBackend(Backend):
         failures: Failures = {}
         for before, after in changes:
             try:
+                self._require_time(after)
                 self._connection(before).disconnect(after.hosts, after.shared)
             except StorageError as error:
                 failures[after.name] = error
@@ -305,6 +307,15 @@ class CinderBackend(Backend):
     def _connection(self, volume: Volume) -> connecting.Connections:
         undo = self.until(Deadline(UNDO_SECONDS))
         return connecting.Connections(volume.id, self._store, self._ask, undo._ask)
+
+    def _require_time(self, volume: Volume) -> None:
+        """Refuse to begin with what could not be ended; taking it back would take its time too."""
+        if self._deadline.passed:
+            raise StorageError(
+                "deadline_exceeded",
+                f"The time of the call, {self._deadline.seconds:g} s, was up before the turn of volume {volume.name}, of which nothing was "
+                "changed. Repeat the call, or give it a longer timeout.",
+            )
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         return self._worker.call(method, *arguments, deadline=self._deadline)

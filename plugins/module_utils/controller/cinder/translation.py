@@ -19,6 +19,7 @@ UNLIMITED_BYTES = 2**62
 # Cinder's, where a section does not say.
 OVER_SUBSCRIPTION = 20.0
 MOST_CHARACTERS = 600
+MOST_LINES = 3
 
 # driver_volume_type by what drivers call their protocol; others are called the same in both places.
 _PROTOCOLS = {
@@ -98,14 +99,19 @@ def failure(error: Exception, doing: str, secrets: Secrets) -> StorageError:
     return StorageError(code, f"Cinder's driver could not {doing}: {text} ({type(error).__name__}).", **facts)
 
 
-def _said(error: Exception) -> str:
-    """What an exception says. Of a program, not its arguments: secrets stand in them."""
+def _said(error: BaseException) -> str:
+    """What an exception says, and of a program that it is about how that ended; not its arguments, for secrets stand in them."""
     command = getattr(error, "cmd", None)
     if command is not None and hasattr(error, "exit_code"):
         words = (command if isinstance(command, str) else " ".join(map(str, command))).split()
         program = next((word for word in words if word != "env" and "=" not in word), "a program")
-        return f"{program} ended with {error.exit_code}: {getattr(error, 'stderr', '') or ''}"
-    return str(getattr(error, "msg", None) or error)
+        lines = [line for line in str(getattr(error, "stderr", None) or "").splitlines() if line.strip()]
+        # Of a traceback, what it ends with.
+        return f"{program} ended with {error.exit_code}: {' '.join(lines[-MOST_LINES:])}"
+    said = str(getattr(error, "msg", None) or error)
+    # Cinder keeps the reason for its log.
+    reason = error.__context__
+    return f"{said.rstrip('. ')}: {_said(reason)}" if reason is not None and hasattr(reason, "exit_code") else said
 
 
 def protocol(storage_protocol: Any) -> str:
