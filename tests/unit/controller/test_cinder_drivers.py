@@ -71,16 +71,33 @@ def test_an_option_that_is_like_no_other() -> None:
     assert failure.value.facts["candidates"] == []
 
 
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A few drivers, as Cinder's sources have them."""
+    for name in DRIVERS:
+        *directories, module, driver = name.split(".")[1:]
+        path = tmp_path.joinpath(*directories, f"{module}.py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"@interface.volumedriver\n@other\nclass {driver}(Base):\n    pass\n\nclass Other:\n    pass\n")
+    (tmp_path / "volume" / "drivers" / "vendor").mkdir()
+    text = "@interface.volumedriver\nclass VendorDriver:\n    pass\n"
+    (tmp_path / "volume" / "drivers" / "vendor" / "__init__.py").write_text(text)
+    manager = f"import os\nMAPPING = {{\n    'cinder.volume.drivers.vmax.VMAXDriver':\n        '{LVM}',\n}}\n"
+    (tmp_path / "volume" / "manager.py").write_text(manager)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
         ("cinder.volume.drivers.rbd.RbdDriver", DRIVERS[1]),
         ("cinder.volume.drivers.block_device.LVMVolumeDriver", LVM),
         ("cinder.volume.drivers.nfs.NfsDrive", DRIVERS[2]),
+        ("cinder.volume.drivers.vmax.VMAXDriver", LVM),
     ],
 )
-def test_a_driver_that_may_have_been_meant(given: str, wanted: str) -> None:
-    error = options.unknown_driver("backends.conf", "x", given, DRIVERS)
+def test_a_driver_that_may_have_been_meant(package: Path, given: str, wanted: str) -> None:
+    error = options.unknown_driver("backends.conf", "x", given, package)
     assert (error.code, error.facts["field"], error.facts["candidates"]) == (
         "invalid_argument",
         "volume_driver",
@@ -88,14 +105,8 @@ def test_a_driver_that_may_have_been_meant(given: str, wanted: str) -> None:
     )
 
 
-def test_drivers_are_found_in_the_sources(tmp_path: Path) -> None:
-    directory = tmp_path / "volume" / "drivers"
-    (directory / "vendor").mkdir(parents=True)
-    (directory / "a.py").write_text(
-        "@interface.volumedriver\n@other\nclass One(Base):\n    pass\n\nclass Two:\n    pass\n"
-    )
-    (directory / "vendor" / "__init__.py").write_text("@interface.volumedriver\nclass Three:\n    pass\n")
-    assert options.installed_drivers(tmp_path) == ["cinder.volume.drivers.a.One", "cinder.volume.drivers.vendor.Three"]
+def test_drivers_are_found_in_the_sources(package: Path) -> None:
+    assert options.installed_drivers(package) == sorted([*DRIVERS, "cinder.volume.drivers.vendor.VendorDriver"])
 
 
 # Failures

@@ -11,6 +11,7 @@ call again does that step once more, and the opposite one takes it back.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -357,11 +358,11 @@ def _worker(section: Section, store: Store) -> Worker:
     key = (section.path, section.name, section.digest)
     if key not in _workers:
         setting = {
-            "path": section.path,
+            "path": os.path.abspath(section.path),
             "section": section.name,
             "driver": section.driver,
             "given": sorted(section.given),
-            "store": str(store.path),
+            "store": os.path.abspath(store.path),
         }
         _workers[key] = Worker(setting)
     return _workers[key]

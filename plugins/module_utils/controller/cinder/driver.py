@@ -369,8 +369,7 @@ def _driver_class(path: str, section: str, driver: str) -> Any:
             raise _missing(driver, [str(error.name)]) from None
         cls = None
     if not isinstance(cls, type):
-        package = Path(str(cinder.__file__)).parent
-        raise options.unknown_driver(path, section, driver, options.installed_drivers(package))
+        raise options.unknown_driver(path, section, driver, Path(str(cinder.__file__)).parent)
     return cls
 
 

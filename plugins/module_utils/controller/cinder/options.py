@@ -63,9 +63,17 @@ def refuse_unknown(
         raise error(path, section, name, f"{name} {hint}", candidates)
 
 
-def unknown_driver(path: str, section: str, driver: str, drivers: Iterable[str]) -> StorageError:
-    """The failure where Cinder has no such driver, with those that may have been meant."""
-    candidates = near_drivers(driver, drivers)
+def unknown_driver(path: str, section: str, driver: str, package: Path) -> StorageError:
+    """The failure where Cinder has no such driver, with those that may have been meant.
+
+    Args:
+        path: of the configuration.
+        section: its name.
+        driver: its volume_driver.
+        package: the directory of the package C(cinder).
+    """
+    moved = moved_drivers(package).get(driver)
+    candidates = [moved] if moved else near_drivers(driver, installed_drivers(package))
     hint = f"; did you mean {' or '.join(candidates)}?" if candidates else ""
     return error(path, section, "volume_driver", f"Cinder has no driver {driver}{hint}", candidates)
 
@@ -102,6 +110,15 @@ def installed_drivers(package: Path) -> list[str]:
         module = ".".join(["cinder", *file.relative_to(package).with_suffix("").parts]).removesuffix(".__init__")
         found += [f"{module}.{name}" for name in _DRIVER.findall(file.read_text(encoding="utf-8", errors="replace"))]
     return found
+
+
+def moved_drivers(package: Path) -> dict[str, str]:
+    """The names that drivers had in earlier releases, as Cinder's manager knows them, with those that they have now."""
+    source = (package / "volume" / "manager.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == ["MAPPING"]:
+            return dict(ast.literal_eval(node.value))
+    return {}
 
 
 def missing_libraries(source: str, found: Mapping[str, object]) -> list[str]:
