@@ -330,6 +330,43 @@ def test_a_volume_whose_turn_comes_too_late_is_not_touched(controller: Controlle
     assert controller.record("log").attachments == ()
 
 
+def test_a_copy_that_is_being_deleted_is_not_taken_for_whole(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "after create_from_volume":
+            controller.store.update(stores.VolumeRecord, controller.record("copy").id, state=stores.DELETING)
+
+    controller.worker.step = step
+    assert controller.volume("copy", source_volume="db")["error_code"] == "aborted"
+    assert controller.record("copy").state == stores.DELETING
+
+
+def test_a_host_that_was_not_let_in_is_released_also_where_the_driver_would_not(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminate = FakeDriver.terminate_connection
+
+    def strict(driver: FakeDriver, volume: Any, connector: Any, **kwargs: Any) -> bool:
+        if connector["initiator"] not in controller.storage.targets[driver.iqn(volume)]:
+            raise CinderError("there is no such mapping")
+        return terminate(driver, volume, connector, **kwargs)
+
+    monkeypatch.setattr(FakeDriver, "terminate_connection", strict)
+    controller.volume("db", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "before initialize_connection":
+            raise Killed
+
+    controller.worker.step = step
+    with pytest.raises(Killed):
+        controller.connection("db", connector=HOST1)
+    controller.worker.step = lambda name: None
+    succeeded(controller.release("db", host="host1"))
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
+
+
 def test_a_growth_that_is_refused_is_not_tried_for_ever(controller: Controller) -> None:
     controller.volume("db", size="1GiB")
     controller.driver.fails["extend_volume"] = CinderError("not enough space")

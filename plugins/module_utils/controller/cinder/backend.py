@@ -255,6 +255,9 @@ class CinderBackend(Backend):
                 self.until(Deadline(UNDO_SECONDS))._delete_volume(volume.id)
             raise
         with locked():
+            record = self._store.volume(volume.id)
+            if record is None or record.state != CREATING:
+                raise StorageError("aborted", f"Another call has begun to delete volume {volume.name} meanwhile.")
             self._store.settle(VolumeRecord, volume.id, model, state=AVAILABLE)
 
     # Connections

@@ -102,7 +102,6 @@ class Connections:
             after: as it is to be.
             connectors: of hosts, by their names; of the others the store has them.
         """
-        self._leave(self._others(after.hosts))
         attachments = [self._attachment(holder, connectors) for holder in after.holders]
         pending = [one for one in attachments if one.state != CONNECTED]
         interrupted = {one.host for one in self._record().attachments}
@@ -133,13 +132,30 @@ class Connections:
         """Release hosts; with the last one the export goes."""
         ask = ask or self._ask
         for attachment in leaving:
-            self._store.update(AttachmentRecord, attachment.id, state=DISCONNECTING)
+            if attachment.state == CONNECTED:
+                self._store.update(AttachmentRecord, attachment.id, state=DISCONNECTING)
             # One whose export is not whole, or going already, was never let in, or is out.
             if self._record().export == OPEN:
-                ask("terminate_connection", self._id, attachment.host)
+                self._terminate(attachment, ask)
             if len(self._record().attachments) == 1:
                 self._close(attachment.host, ask)
             self._store.remove(AttachmentRecord, attachment.id)
+
+    def _terminate(self, attachment: AttachmentRecord, ask: Ask) -> None:
+        try:
+            ask("terminate_connection", self._id, attachment.host)
+        except StorageError:
+            if attachment.state != CONNECTING:
+                raise
+            # Some drivers do not release a host that was not let in, and nobody knows how far that came.
+            try:
+                ask("initialize_connection", self._id, attachment.host)
+            except StorageError:
+                pass
+            else:
+                ask("terminate_connection", self._id, attachment.host)
+                return
+            raise
 
     def _open(self, host: str) -> None:
         """Open the export where none is on record; one that was being opened or closed is brought to an end first."""
