@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import local_sessions
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, local_sessions
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import store as stores
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -556,6 +557,8 @@ def test_an_unknown_driver_of_cinder_is_told_by_cinder(tmp_path: Path) -> None:
 
 def test_without_cinder_it_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "PATH", tmp_path / "cinder.sqlite")
+    monkeypatch.setattr(environment, "ENVIRONMENT", str(tmp_path / "no"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     path = tmp_path / "backends.conf"
     path.write_text(SECTION, encoding="utf-8")
     with pytest.raises(StorageError, match="controller_setup") as failure:
