@@ -432,3 +432,28 @@ def test_a_target_of_lio_that_may_not_be_whole_is_removed_and_no_other() -> None
     assert driver.target_driver.removed == [(0, 0, "2", "volume-2")]
     leftovers.remove_target(SimpleNamespace(target_driver=object()), COPY)
     leftovers.remove_target(object(), COPY)
+
+
+class RemoteFSSnapDriverBase:
+    def __init__(self, directory: Path, known: dict[str, str]) -> None:
+        self._directory = directory
+        self._known = known
+
+    def _get_new_snap_path(self, snapshot: Any) -> str:
+        return str(self._directory / f"volume-1.{snapshot.id}")
+
+    def _local_path_volume_info(self, _volume: Any) -> str:
+        return str(self._directory / "volume-1.info")
+
+    def _read_info_file(self, _path: str, empty_if_missing: bool) -> dict[str, str]:
+        return self._known if empty_if_missing else {}
+
+
+def test_the_file_of_a_snapshot_that_was_not_written_down_is_removed_and_no_other(tmp_path: Path) -> None:
+    driver = RemoteFSSnapDriverBase(tmp_path, {"active": "volume-1.s2"})
+    for snapshot_id in ("s1", "s2"):
+        (tmp_path / f"volume-1.{snapshot_id}").touch()
+        for _time in range(2):
+            leftovers.remove_snapshot(driver, SimpleNamespace(id=snapshot_id, volume=ORIGINAL))
+    leftovers.remove_snapshot(object(), SimpleNamespace(id="s2", volume=ORIGINAL))
+    assert [path.name for path in tmp_path.iterdir()] == ["volume-1.s2"]

@@ -189,8 +189,11 @@ class CinderDriver:
         return kept(self._driver.create_volume_from_snapshot(volume, self._snapshot(snapshot_id)) or {})
 
     def create_from_volume(self, volume_id: str, source_id: str) -> dict[str, Any]:
-        volume = self._volume(volume_id, source_volid=source_id)
-        return kept(self._driver.create_cloned_volume(volume, self._volume(source_id)) or {})
+        volume, source = self._volume(volume_id, source_volid=source_id), self._volume(source_id)
+        if "RemoteFSDriver" in [cls.__name__ for cls in type(self._driver).__mro__]:
+            # The copy's file comes beside the original's. They tell so only afterwards, and would not find one that is half made.
+            volume.provider_location = source.provider_location
+        return kept(self._driver.create_cloned_volume(volume, source) or {})
 
     def delete_volume(self, volume_id: str) -> None:
         volume = self._volume(volume_id)
@@ -214,7 +217,9 @@ class CinderDriver:
         return kept(self._driver.create_snapshot(self._snapshot(snapshot_id)) or {})
 
     def delete_snapshot(self, snapshot_id: str) -> None:
-        self._unless_gone(lambda: self._driver.delete_snapshot(self._snapshot(snapshot_id)))
+        snapshot = self._snapshot(snapshot_id)
+        self._unless_gone(lambda: self._driver.delete_snapshot(snapshot))
+        leftovers.remove_snapshot(self._driver, snapshot)
 
     # Connections
 

@@ -7,11 +7,15 @@ While they copy a volume, two of them take a snapshot of the original that bears
 there the same copy cannot be made again, and the original cannot be deleted. The other drivers that take one have it in the database;
 see Database.snapshot_create.
 
+On a network file system, the file of a snapshot is made before its name is written down beside it.
+
 A target of LIO that was not made to the end is taken for one that is whole.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Any
 
@@ -22,6 +26,17 @@ def remove_target(driver: Any, volume: Any) -> None:
     if "LioAdm" in [cls.__name__ for cls in type(target).__mro__]:
         # This also removes a storage object without a target; what is not there is passed over.
         target.remove_iscsi_target(0, 0, volume.id, volume.name)  # type: ignore[union-attr]
+
+
+def remove_snapshot(driver: Any, snapshot: Any) -> None:
+    """Remove the file of a snapshot that the driver has just deleted, as far as it knew of it."""
+    if "RemoteFSSnapDriverBase" not in [cls.__name__ for cls in type(driver).__mro__]:
+        return
+    path = driver._get_new_snap_path(snapshot)
+    known = driver._read_info_file(driver._local_path_volume_info(snapshot.volume), empty_if_missing=True)
+    if os.path.basename(path) not in known.values():
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def remove(driver: Any, copy: Any, original: Any) -> None:
