@@ -9,11 +9,17 @@ from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.backend import (
+    CinderServiceBackend,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-DRIVERS = {"lvm": LvmBackend.from_section}
+DRIVERS = {
+    "cinder_service": CinderServiceBackend.from_section,
+    "lvm": LvmBackend.from_section,
+}
 
 
 def open_backends(path: str, name: Optional[str], deadline: Deadline) -> dict[str, Backend | StorageError]:
