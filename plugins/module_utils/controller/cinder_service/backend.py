@@ -172,8 +172,7 @@ class CinderServiceBackend(ServiceVolumes):
         if not volume.holders:
             return None
         found = self._found[volume.name]
-        present = (found.export or {"attachments": {}})["attachments"]
-        wanted = {}
+        present, wanted = found.states, {}
         for host in volume.hosts:
             # What another host lacks only a call for that host can give, for its connector is not known here.
             ours_to_make = not self._connectors or host in self._connectors
@@ -181,8 +180,10 @@ class CinderServiceBackend(ServiceVolumes):
                 wanted[host] = ATTACHED
             elif host in present:
                 wanted[host] = present[host]
-        if any(present.get(host) != state for host, state in wanted.items()):
-            self._require_attachable(found, volume)
+        if self._connectors and volume.shared and not found.shared:
+            self._require_multiattach(found)
+        if self._connectors and any(present.get(host) != state for host, state in wanted.items()):
+            self._require_attachable(found)
         return {"attachments": dict(sorted(wanted.items()))} if wanted else None
 
     def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
@@ -195,8 +196,7 @@ class CinderServiceBackend(ServiceVolumes):
                 "Detach it there with what attached it.",
                 holders=[one.stranger.host for one in leaving],
             )
-        staying = {host: state for host, state in (found.export or {"attachments": {}})["attachments"].items()}
-        staying = {host: state for host, state in staying.items() if host in volume.hosts}
+        staying = {host: state for host, state in found.states.items() if host in volume.hosts}
         return {"attachments": staying} if staying else None
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
@@ -258,13 +258,28 @@ class CinderServiceBackend(ServiceVolumes):
                 self._client.set_metadata(found.id, found.name, record.entry)
             if attachment:  # one that went wrong
                 self._client.detach(attachment.id, found.name)
-            attachment_id = self._client.reserve(found.id, found.name)
+            attachment_id = self._reserve(found)
         if found.records.get(holder.host) != record.of(attachment_id):
             self._client.set_metadata(found.id, found.name, record.of(attachment_id).entry)
         self._look_again(found, holder, attachment_id, after)
         exported = self._export(found, holder, attachment_id)
         self._client.complete(attachment_id, found.name)
         self._connection_infos[found.id, holder.host] = exported
+
+    def _reserve(self, found: FoundVolume) -> str:
+        try:
+            return self._client.reserve(found.id, found.name)
+        except RefusedError as error:
+            # One that is not complete keeps every other away, whoever it is for.
+            begun = [host for host, state in found.states.items() if state in (RESERVED, ATTACHING)]
+            if error.status != 400 or not begun:
+                raise
+            raise StorageError(
+                "failed_precondition",
+                f"The attachment of volume {found.name} to {', '.join(begun)} was begun and did not end, which keeps other hosts away. Repeat "
+                "that call, or release the volume there.",
+                holders=begun,
+            ) from None
 
     def _look_again(self, found: FoundVolume, holder: Holder, attachment_id: str, after: Volume) -> None:
         """Refuse what another controller has decided meanwhile; from now on, no other can get an attachment."""
@@ -332,15 +347,17 @@ class CinderServiceBackend(ServiceVolumes):
                 **failure.facts,
             ) from None
 
-    def _require_attachable(self, found: FoundVolume, wanted: Volume) -> None:
-        if wanted.shared and not found.multiattach:
+    def _require_multiattach(self, found: FoundVolume) -> None:
+        if not found.multiattach:
             raise StorageError(
                 "failed_precondition",
-                f"Volume {found.name} cannot be shared: its volume type {found.volume_type} is not one for several hosts. Give the type "
-                "the property multiattach='<is> True' and make the volume anew with it (volume_type of the backend), or have the volume "
+                f"Volume {found.name} cannot be shared: its volume type {found.volume_type} is not one for several hosts. Give a type the "
+                "property multiattach='<is> True' and make the volume anew with it (volume_type of the backend), or have the volume "
                 "retyped while no host holds it (openstack volume set --type).",
                 field="volume_type",
             )
+
+    def _require_attachable(self, found: FoundVolume) -> None:
         if found.status in PASSING:
             raise StorageError(
                 "aborted",

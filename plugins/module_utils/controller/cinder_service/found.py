@@ -113,10 +113,15 @@ class FoundVolume:
         return tuple(sorted(everybody, key=lambda holder: holder.host))
 
     @property
-    def export(self) -> Optional[dict[str, Any]]:
-        """The states of the attachments, by host; None where there is none."""
+    def states(self) -> Mapping[str, str]:
+        """The states of the attachments, by host."""
         states = {host: attachment.status for host, attachment in {**self.attachment_of, **self.strangers}.items()}
-        return {"attachments": dict(sorted(states.items()))} if states else None
+        return dict(sorted(states.items()))
+
+    @property
+    def export(self) -> Optional[dict[str, Any]]:
+        """The attachments, as a diff shows them; None where there is none."""
+        return {"attachments": self.states} if self.attachments else None
 
 
 def volume_of(

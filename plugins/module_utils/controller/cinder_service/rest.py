@@ -15,7 +15,7 @@ import re
 import threading
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any, Callable, Optional, TypeVar, Union
+from typing import Any, Callable, Optional, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -138,6 +138,15 @@ class Rest:
                 f"The Cinder service at {self.service} cannot be reached to {doing}: {reason}. See to it, or correct the endpoint.",
             ) from None
 
+        except ValueError:
+            # Without what it says: that may be the token.
+            raise StorageError(
+                "invalid_argument",
+                f"{self.access.endpoint} is no address of a service, or the user or project that is sent to it has a character too many; "
+                "correct endpoint_override, user_id or project_id.",
+                field="endpoint_override",
+            ) from None
+
     def _late(self, doing: str) -> StorageError:
         return StorageError(
             "deadline_exceeded",
@@ -150,7 +159,7 @@ def bounded(call: Callable[[], Result], late: StorageError, deadline: Deadline) 
     """What I(call) returns, or raises, if it does so before the deadline; else I(late) is raised, and the call abandoned."""
     if deadline.passed:
         raise late
-    results: queue.SimpleQueue[Union[tuple[Result], BaseException]] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[Result] | BaseException] = queue.SimpleQueue()
 
     def report() -> None:
         try:
