@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 from urllib.parse import quote, urlencode
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.access import Access, access
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.access import access
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.rest import (
     RefusedError,
     Rest,
@@ -28,17 +28,17 @@ class Client:
     Args:
         settings: of the section.
         deadline: by when everything must have ended.
-        came_in: with what another client came in; None to come in with the first call.
+        came_in: as another client did; None to come in with the first call.
     """
 
-    def __init__(self, settings: Settings, deadline: Deadline, came_in: Optional[Access] = None) -> None:
+    def __init__(self, settings: Settings, deadline: Deadline, came_in: Optional[Rest] = None) -> None:
         self._settings = settings
         self._deadline = deadline
-        self._access = came_in
+        self._came_in = came_in
 
     def until(self, deadline: Deadline) -> Client:
         """The same, with another deadline."""
-        return Client(self._settings, deadline, self._access)
+        return Client(self._settings, deadline, self._came_in)
 
     # Reading
 
@@ -188,11 +188,10 @@ class Client:
         return answer
 
     def _rest(self, doing: str) -> Rest:
-        if self._access is None:
+        if self._came_in is None:
             late = StorageError(
                 "deadline_exceeded", f"Keystone gave no token in time to {doing}; see to it, and repeat the call."
             )
-            self._access = bounded(
-                lambda: access(self._settings, self._deadline.remaining() or 1), late, self._deadline
-            )
-        return Rest(self._access, self._settings.verify, self._settings.ca_file)
+            found = bounded(lambda: access(self._settings, self._deadline.remaining() or 1), late, self._deadline)
+            self._came_in = Rest(found, self._settings.verify, self._settings.ca_file)
+        return self._came_in

@@ -12,12 +12,22 @@ from __future__ import annotations
 import json
 import queue
 import re
+import ssl
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from http.client import HTTPException
 from typing import Any, Callable, Optional, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
+from urllib.request import (
+    BaseHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    Request,
+    build_opener,
+)
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.access import Access
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -25,8 +35,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # The first with os-complete; it has all that is needed here, and every release since 2018 has it.
 MICROVERSION = "3.44"
-# Nobody who is there takes longer to accept a connection.
-CONNECT_SECONDS = 10
 MOST_SAID = 500
 
 # By HTTP status: our code, and what to do. Other statuses of a class are what the class's hundred is.
@@ -63,6 +71,13 @@ class RefusedError(StorageError):
         self.said = said
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """What is sent elsewhere would take the token there, and lose what was to be changed."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class Rest:
     """Requests to one endpoint.
@@ -75,6 +90,16 @@ class Rest:
     access: Access
     verify: bool = True
     ca_file: Optional[str] = None
+
+    @cached_property
+    def _opener(self) -> OpenerDirector:
+        handlers: list[BaseHandler] = [_NoRedirects()]
+        if self.access.endpoint.startswith("https:"):
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if not self.verify:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            handlers.append(HTTPSHandler(context=context))
+        return build_opener(*handlers)
 
     @property
     def service(self) -> str:
@@ -102,29 +127,18 @@ class Rest:
             ) from None
 
     def _ask(self, method: str, path: str, doing: str, deadline: Deadline, body: Optional[Any]) -> tuple[int, str]:
-        # Needs a tenth of a second to be imported, which who uses other backends shall not pay.
-        from ansible.module_utils.urls import open_url
-
         headers = {
             "Accept": "application/json",
             "OpenStack-API-Version": f"volume {MICROVERSION}",
             "X-Auth-Token": self.access.token,
         }
-        if body is not None:
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
             headers["Content-Type"] = "application/json"
         try:
-            response = open_url(
-                f"{self.access.endpoint}{path}",
-                method=method,
-                data=None if body is None else json.dumps(body),
-                headers=headers,
-                timeout=deadline.remaining() or 1,
-                validate_certs=self.verify,
-                ca_path=self.ca_file,
-                follow_redirects="no",
-                use_netrc=False,
-            )
-            return response.status, response.read().decode("utf-8", "replace")
+            request = Request(f"{self.access.endpoint}{path}", data, headers, method=method)
+            with self._opener.open(request, timeout=deadline.remaining() or 1) as response:
+                return response.status, response.read().decode("utf-8", "replace")
         except HTTPError as error:
             return error.code, error.read().decode("utf-8", "replace")
         except TimeoutError:
