@@ -95,7 +95,7 @@ class CinderApi:
         self, volume_id: str, host: str, status: str = "attached", server: Optional[str] = None
     ) -> Entity:
         """An attachment that somebody else has made."""
-        made = {"id": str(uuid.uuid4()), "volume_id": volume_id, "status": status, "instance": server}
+        made: Entity = {"id": str(uuid.uuid4()), "volume_id": volume_id, "status": status, "instance": server}
         made.update(host=host, connector={"host": host}, connection_info={"driver_volume_type": self.protocol})
         self.attachments[made["id"]] = made
         self._follow(volume_id)

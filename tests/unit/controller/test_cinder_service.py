@@ -45,7 +45,7 @@ class Controller:
         self._config = str(config)
 
     def connect(self, *names: str, check_mode: bool = False, **given: Any) -> dict[str, Any]:
-        params = {
+        params: dict[str, Any] = {
             "connector": None,
             "host": None,
             "backend": None,

@@ -112,7 +112,7 @@ class Client:
 
     def delete_by_force(self, kind: str, item_id: str, name: str) -> None:
         """The same where a deletion failed; only an administrator may do that."""
-        body = {"os-force_delete": {}}
+        body: Entity = {"os-force_delete": {}}
         self._ask("POST", f"/{kind}s/{item_id}/action", f"delete {kind} {name}, whose deletion failed before", body)
 
     def set_metadata(self, volume_id: str, name: str, entries: Mapping[str, str]) -> None:
