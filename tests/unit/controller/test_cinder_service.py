@@ -5,29 +5,21 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils import waiting
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import (
-    backend_info,
-    batches,
-    connection_info,
-    connections,
-    snapshots,
-    volumes,
-)
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service import provisioning, rest
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service import rest
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.backend import (
     CinderServiceBackend,
 )
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 from ansible_collections.brickwork.storage.tests.unit.controller.cinder_api import SECRET, CinderApi
+from ansible_collections.brickwork.storage.tests.unit.controller.cinder_work import Controller
 
 GIB = 1024**3
 HOST1 = {"host": "host1.json", "initiator": "iqn.2026-11.org.example:host1", "multipath": "True", "ip": "192.0.2.11"}
@@ -38,88 +30,12 @@ class KilledError(BaseException):
     """What kill -9 does to this process: nothing of it runs on."""
 
 
-class Controller:
-    """The modules' work with one configuration."""
-
-    def __init__(self, config: Path) -> None:
-        self._config = str(config)
-
-    def connect(self, *names: str, check_mode: bool = False, **given: Any) -> dict[str, Any]:
-        params: dict[str, Any] = {
-            "connector": None,
-            "host": None,
-            "backend": None,
-            "shared": False,
-            "all_hosts": False,
-            "fenced": False,
-        }
-        params.update(volumes=list(names or ["a"]), state="present", timeout=5, config=self._config)
-        return connections.work({**params, **given}, check_mode)
-
-    def release(self, *names: str, **given: Any) -> dict[str, Any]:
-        return self.connect(*names, state="absent", **given)
-
-    def volume(self, *names: str, check_mode: bool = False, **given: Any) -> dict[str, Any]:
-        params = {"volumes": list(names), "size": None, "backend": None, "state": "present", "config": self._config}
-        params.update(snapshot=None, source_volume=None)
-        return volumes.work({**params, **given}, check_mode)
-
-    def snapshot(self, *names: str, check_mode: bool = False, **given: Any) -> dict[str, Any]:
-        params = {"snapshots": list(names), "volume": "a", "backend": None, "state": "present", "config": self._config}
-        return snapshots.work({**params, **given}, check_mode)
-
-    def seen(self) -> dict[str, Any]:
-        return connection_info.info({"backend": None, "volumes": None, "config": self._config}, False)
-
-    def backend(self) -> dict[str, Any]:
-        (found,) = backend_info.info({"backend": None, "config": self._config}, False)["backends"]
-        told: dict[str, Any] = found
-        return told
-
-
-@pytest.fixture
-def api() -> Iterator[CinderApi]:
-    found = CinderApi()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def config(tmp_path: Path, api: CinderApi) -> Path:
-    path = tmp_path / "backends.conf"
-    path.write_text(
-        "[DEFAULT]\nenabled_backends = cloud\n[cloud]\nvolume_driver = cinder_service\nauth_type = noauth\n"
-        f"endpoint_override = {api.endpoint}/\nproject_id = project1\n",
-        encoding="utf-8",
-    )
-    return path
-
-
-@pytest.fixture
-def controller(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Controller:
-    monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
-    monkeypatch.setattr(provisioning, "FIRST_POLL_SECONDS", 0.001)
-    monkeypatch.setattr(provisioning, "LONGEST_POLL_SECONDS", 0.001)
-    for module in (connections, batches):
-        monkeypatch.setattr(module, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path / "lock"))
-    return Controller(config)
-
-
-@pytest.fixture
-def made(controller: Controller, api: CinderApi) -> Controller:
-    """A controller with two volumes: a for one host, m for many."""
-    api.add_volume("a", metadata={"brickwork": "volume"})
-    api.add_volume("m", "multi", metadata={"brickwork": "volume"})
-    api.requests.clear()
-    return controller
-
-
 # Connections
 
 
-def test_connects_in_os_bricks_form_and_repeats(made: Controller, api: CinderApi) -> None:
+def test_connects_in_os_bricks_form_and_repeats(made: Controller, cinder: CinderApi) -> None:
     first = made.connect(connector=HOST1)
-    volume = api.named("a")
+    volume = cinder.named("a")
     assert first["changed"]
     (connection,) = first["connections"]
     assert connection["volume"] == {"name": "a", "id": volume["id"], "size_bytes": GIB, "backend": "cloud", "wwn": None}
@@ -130,14 +46,14 @@ def test_connects_in_os_bricks_form_and_repeats(made: Controller, api: CinderApi
     assert info["data"]["auth_password"] == f"{SECRET}-a"
     assert "attachment_id" not in info["data"]
     assert volume["status"] == "in-use"
-    writes = api.writes()
-    api.requests.clear()
+    writes = cinder.writes()
+    cinder.requests.clear()
     again = made.connect(connector={**HOST1, "ip": "198.51.100.1", "multipath": True})
     assert not again["changed"]
     assert again["connections"][0]["connection_info"] == info
     assert [method for method, path in writes] == ["POST", "POST", "POST", "PUT", "POST"]
     # The volumes, the snapshots, and what the host connects with.
-    assert [method for method, path in api.requests] == ["GET", "GET", "GET"]
+    assert [method for method, path in cinder.requests] == ["GET", "GET", "GET"]
 
 
 def test_singular_keys_have_their_plural(made: Controller) -> None:
@@ -147,9 +63,9 @@ def test_singular_keys_have_their_plural(made: Controller) -> None:
     assert data["target_iqns"] == [data["target_iqn"]]
 
 
-def test_the_service_gets_the_connector_with_booleans(made: Controller, api: CinderApi) -> None:
+def test_the_service_gets_the_connector_with_booleans(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
-    (attachment,) = api.attachments.values()
+    (attachment,) = cinder.attachments.values()
     assert attachment["connector"] == {**HOST1, "multipath": True}
     assert attachment["instance"] is None
 
@@ -169,20 +85,20 @@ def test_a_secret_is_in_the_result_alone(made: Controller) -> None:
         ({"multipath": False}, "connector.multipath"),
     ],
 )
-def test_the_same_host_in_another_way(made: Controller, api: CinderApi, change: dict[str, Any], field: str) -> None:
+def test_the_same_host_in_another_way(made: Controller, cinder: CinderApi, change: dict[str, Any], field: str) -> None:
     made.connect(connector=HOST1)
-    writes = api.writes()
+    writes = cinder.writes()
     refused = made.connect(connector={**HOST1, **change})
     assert (refused["error_code"], refused["field"]) == ("already_exists", field)
-    assert api.writes() == writes
+    assert cinder.writes() == writes
 
 
-def test_a_volume_held_by_another_host(made: Controller, api: CinderApi) -> None:
+def test_a_volume_held_by_another_host(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
-    writes = api.writes()
+    writes = cinder.writes()
     refused = made.connect(connector=HOST2)
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["host1.json"])
-    assert api.writes() == writes
+    assert cinder.writes() == writes
 
 
 def test_two_hosts_with_one_identity(made: Controller) -> None:
@@ -191,23 +107,23 @@ def test_two_hosts_with_one_identity(made: Controller) -> None:
     assert (refused["error_code"], refused["field"]) == ("failed_precondition", "connector.initiator")
 
 
-def test_shared_is_released_one_by_one(made: Controller, api: CinderApi) -> None:
-    before = api.listing()
+def test_shared_is_released_one_by_one(made: Controller, cinder: CinderApi) -> None:
+    before = cinder.listing()
     made.connect("m", connector=HOST1, shared=True)
     assert made.connect("m", connector=HOST2)["error_code"] == "failed_precondition"
     assert made.connect("m", connector=HOST2, shared=True)["changed"]
     assert not made.connect("m", connector=HOST1, shared=True)["changed"]
-    key = api.named("m")["id"]
-    assert api.exports[key] == {"host1.json", "host2"}
+    key = cinder.named("m")["id"]
+    assert cinder.exports[key] == {"host1.json", "host2"}
     released = made.release("m", host="host1.json")
     assert released["connections"][0]["released"] == ["host1.json"]
-    assert api.exports[key] == {"host2"}
+    assert cinder.exports[key] == {"host2"}
     assert not made.release("m", host="host1.json")["changed"]
     # With one host left, it can go back.
     assert made.connect("m", connector=HOST2)["changed"]
-    assert "brickwork:shared" not in api.named("m")["metadata"]
+    assert "brickwork:shared" not in cinder.named("m")["metadata"]
     made.release("m", connector=HOST2)
-    assert api.listing() == before
+    assert cinder.listing() == before
 
 
 def test_a_connected_volume_becomes_shared(made: Controller) -> None:
@@ -218,36 +134,36 @@ def test_a_connected_volume_becomes_shared(made: Controller) -> None:
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
-def test_a_type_for_one_host_cannot_be_shared(made: Controller, api: CinderApi, check_mode: bool) -> None:
+def test_a_type_for_one_host_cannot_be_shared(made: Controller, cinder: CinderApi, check_mode: bool) -> None:
     for connected in (False, True):
         refused = made.connect(connector=HOST1, shared=True, check_mode=check_mode)
         assert (refused["error_code"], refused["field"]) == ("failed_precondition", "volume_type")
         assert "multiattach" in refused["msg"]
         if not connected:
             made.connect(connector=HOST1)
-    assert api.named("a")["metadata"].keys() == {"brickwork", "brickwork:host1.json:holder"}
+    assert cinder.named("a")["metadata"].keys() == {"brickwork", "brickwork:host1.json:holder"}
 
 
-def test_all_hosts_are_released(made: Controller, api: CinderApi) -> None:
+def test_all_hosts_are_released(made: Controller, cinder: CinderApi) -> None:
     made.connect("m", connector=HOST1, shared=True)
     made.connect("m", connector=HOST2, shared=True)
     assert made.release("m", all_hosts=True)["connections"][0]["released"] == ["host1.json", "host2"]
-    assert api.attachments == {}
-    assert api.named("m")["metadata"] == {"brickwork": "volume"}
+    assert cinder.attachments == {}
+    assert cinder.named("m")["metadata"] == {"brickwork": "volume"}
 
 
-def test_absent_twice_and_of_an_unknown_host(made: Controller, api: CinderApi) -> None:
+def test_absent_twice_and_of_an_unknown_host(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
     assert not made.release(host="unknown")["changed"]
     assert made.release(host="host1.json")["changed"]
-    writes = api.writes()
+    writes = cinder.writes()
     assert not made.release(host="host1.json")["changed"]
-    assert api.writes() == writes
+    assert cinder.writes() == writes
 
 
-def test_check_mode_predicts_and_changes_nothing(made: Controller, api: CinderApi) -> None:
+def test_check_mode_predicts_and_changes_nothing(made: Controller, cinder: CinderApi) -> None:
     predicted = made.connect(connector=HOST1, check_mode=True)
-    assert api.writes() == []
+    assert cinder.writes() == []
     assert predicted["connections"][0]["connected"] is False
     assert predicted["connections"][0]["connection_info"] == {"driver_volume_type": "iscsi", "data": None}
     real = made.connect(connector=HOST1)
@@ -258,21 +174,21 @@ def test_check_mode_predicts_and_changes_nothing(made: Controller, api: CinderAp
     assert (unchanged["changed"], unchanged["connections"]) == (False, real["connections"])
 
 
-def test_a_batch_keeps_what_succeeded(made: Controller, api: CinderApi) -> None:
-    key = api.named("m")["id"]
-    api.refusals = {("POST", f"/volumes/{key}/metadata"): 500}
+def test_a_batch_keeps_what_succeeded(made: Controller, cinder: CinderApi) -> None:
+    key = cinder.named("m")["id"]
+    cinder.refusals = {("POST", f"/volumes/{key}/metadata"): 500}
     result = made.connect("a", "m", "nothing", connector=HOST1)
     assert [one["volume"]["name"] for one in result["connections"]] == ["a"]
     assert [(one["volume"], one["error_code"]) for one in result["errors"]] == [
         ("m", "unavailable"),
         ("nothing", "not_found"),
     ]
-    api.refusals = {}
+    cinder.refusals = {}
     assert made.connect("a", "m", connector=HOST1)["changed_volumes"] == ["m"]
 
 
-def test_an_unknown_volume_names_those_near(made: Controller, api: CinderApi) -> None:
-    api.add_volume("db-data", metadata={"brickwork": "volume"})
+def test_an_unknown_volume_names_those_near(made: Controller, cinder: CinderApi) -> None:
+    cinder.add_volume("db-data", metadata={"brickwork": "volume"})
     refused = made.connect("db-date", connector=HOST1)
     assert (refused["error_code"], refused["candidates"]) == ("not_found", ["db-data"])
 
@@ -294,31 +210,31 @@ def test_a_connector_that_will_not_do(made: Controller, connector: dict[str, Any
     assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", field)
 
 
-def test_the_longest_names_fit_into_the_metadata(made: Controller, api: CinderApi) -> None:
+def test_the_longest_names_fit_into_the_metadata(made: Controller, cinder: CinderApi) -> None:
     connector = {"host": "h" * 238, "initiator": "iqn." + "x" * 212}
     assert made.connect(connector=connector)["changed"]
     assert not made.connect(connector=connector)["changed"]
     assert made.release(host="h" * 238)["changed"]
-    assert api.named("a")["metadata"] == {"brickwork": "volume"}
+    assert cinder.named("a")["metadata"] == {"brickwork": "volume"}
 
 
 # Others who use the same service
 
 
-def test_what_somebody_else_made_is_never_touched(made: Controller, api: CinderApi) -> None:
-    api.add_volume("theirs")
-    api.requests.clear()
+def test_what_somebody_else_made_is_never_touched(made: Controller, cinder: CinderApi) -> None:
+    cinder.add_volume("theirs")
+    cinder.requests.clear()
     assert made.connect("theirs", connector=HOST1)["error_code"] == "not_found"
     assert "did not make it" in made.connect("theirs", connector=HOST1)["msg"]
     assert made.volume("theirs", size="1GiB")["error_code"] == "already_exists"
     assert made.volume("theirs", state="absent")["error_code"] == "not_found"
     assert [stranger["name"] for stranger in made.seen()["strangers"]] == ["theirs"]
-    assert api.writes() == []
+    assert cinder.writes() == []
 
 
-def test_a_server_of_nova_is_a_holder_that_is_never_released(made: Controller, api: CinderApi) -> None:
-    volume = api.named("m")
-    api.add_attachment(volume["id"], "compute1", server="5f0c1c5e")
+def test_a_server_of_nova_is_a_holder_that_is_never_released(made: Controller, cinder: CinderApi) -> None:
+    volume = cinder.named("m")
+    cinder.add_attachment(volume["id"], "compute1", server="5f0c1c5e")
     refused = made.connect("m", connector=HOST1)
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["server-5f0c1c5e"])
     assert made.connect("m", connector=HOST1, shared=True)["changed"]
@@ -327,61 +243,62 @@ def test_a_server_of_nova_is_a_holder_that_is_never_released(made: Controller, a
     assert "Nova" in refused["msg"]
     assert made.release("m", host="host1.json")["changed"]
     assert made.volume("m", state="absent")["error_code"] == "failed_precondition"
-    assert len(api.attachments) == 1
+    assert len(cinder.attachments) == 1
 
 
 @pytest.mark.parametrize("status", ["reserved", "attaching", "attached"])
-def test_an_attachment_made_by_hand_is_a_strangers(made: Controller, api: CinderApi, status: str) -> None:
-    attachment = api.add_attachment(api.named("a")["id"], "host1.json", status)
+def test_an_attachment_made_by_hand_is_a_strangers(made: Controller, cinder: CinderApi, status: str) -> None:
+    attachment = cinder.add_attachment(cinder.named("a")["id"], "host1.json", status)
     refused = made.connect(connector=HOST1)
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", [f"attachment-{attachment['id']}"])
     assert not made.release(host="host1.json")["changed"]
-    assert list(api.attachments) == [attachment["id"]]
+    assert list(cinder.attachments) == [attachment["id"]]
 
 
-def test_names_that_are_not_unique_are_told(made: Controller, api: CinderApi) -> None:
-    api.add_volume("a", metadata={"brickwork": "volume"})
+def test_names_that_are_not_unique_are_told(made: Controller, cinder: CinderApi) -> None:
+    cinder.add_volume("a", metadata={"brickwork": "volume"})
     refused = made.connect(connector=HOST1)
     assert "several" in refused["msg"]
-    assert api.attachments == {}
+    assert cinder.attachments == {}
 
 
-def test_another_controller_is_faster(made: Controller, api: CinderApi) -> None:
-    volume = api.named("m")
+@pytest.mark.parametrize("name", ["a", "m"])
+def test_another_controller_is_faster(made: Controller, cinder: CinderApi, name: str) -> None:
+    volume = cinder.named(name)
 
     def other(method: str, path: str) -> None:
         if (method, path) == ("POST", "/attachments"):
-            api.hook = lambda method, path: None
-            theirs = api.add_attachment(volume["id"], "host2")
+            cinder.hook = lambda method, path: None
+            theirs = cinder.add_attachment(volume["id"], "host2")
             volume["metadata"]["brickwork:host2:holder"] = f"0/{theirs['id']}/{HOST2['initiator']}"
 
-    api.hook = other
-    refused = made.connect("m", connector=HOST1)
+    cinder.hook = other
+    refused = made.connect(name, connector=HOST1)
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["host2"])
-    assert [one["host"] for one in api.attachments.values()] == ["host2"]
+    assert [one["host"] for one in cinder.attachments.values()] == ["host2"]
     assert set(volume["metadata"]) == {"brickwork", "brickwork:host2:holder"}
 
 
-def test_a_service_of_several_pages(made: Controller, api: CinderApi) -> None:
-    api.page = 3
+def test_a_service_of_several_pages(made: Controller, cinder: CinderApi) -> None:
+    cinder.page = 3
     for number in range(8):
-        api.add_volume(f"v{number}", metadata={"brickwork": "volume"})
+        cinder.add_volume(f"v{number}", metadata={"brickwork": "volume"})
     assert len(made.seen()["volumes"]) == 10
-    api.page = 2
+    cinder.page = 2
     assert made.connect("v7", connector=HOST1)["changed"]
 
 
-def test_who_is_no_administrator_is_told_less_and_needs_no_more(made: Controller, api: CinderApi) -> None:
-    api.admin = False
+def test_who_is_no_administrator_is_told_less_and_needs_no_more(made: Controller, cinder: CinderApi) -> None:
+    cinder.admin = False
     made.connect("m", connector=HOST1, shared=True)
     made.connect("m", connector=HOST2, shared=True)
     assert not made.connect("m", connector=HOST1, shared=True)["changed"]
     made.release("m", host="host1.json")
-    assert api.exports[api.named("m")["id"]] == {"host2"}
+    assert cinder.exports[cinder.named("m")["id"]] == {"host2"}
 
 
-def test_a_copy_that_the_service_makes_to_move_a_volume_is_none(made: Controller, api: CinderApi) -> None:
-    copy = api.add_volume("a", metadata={"brickwork": "volume"})
+def test_a_copy_that_the_service_makes_to_move_a_volume_is_none(made: Controller, cinder: CinderApi) -> None:
+    copy = cinder.add_volume("a", metadata={"brickwork": "volume"})
     copy["migration_status"] = f"target:{copy['id']}"
     assert made.connect(connector=HOST1)["changed"]
 
@@ -389,147 +306,147 @@ def test_a_copy_that_the_service_makes_to_move_a_volume_is_none(made: Controller
 # Repair
 
 
-def test_an_attachment_that_somebody_deleted_is_made_anew(made: Controller, api: CinderApi) -> None:
+def test_an_attachment_that_somebody_deleted_is_made_anew(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
-    (key,) = api.attachments
-    api._delete_attachment(key, None)
+    (key,) = cinder.attachments
+    cinder._delete_attachment(key, None)
     assert made.seen()["volumes"][0]["problems"]
     assert made.connect(connector=HOST1)["changed"]
-    assert len(api.attachments) == 1
+    assert len(cinder.attachments) == 1
     assert not made.connect(connector=HOST1)["changed"]
 
 
-def test_an_attachment_that_went_wrong_is_made_anew(made: Controller, api: CinderApi) -> None:
+def test_an_attachment_that_went_wrong_is_made_anew(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
-    (attachment,) = api.attachments.values()
+    (attachment,) = cinder.attachments.values()
     attachment["status"] = "error_attaching"
-    api._follow(api.named("a")["id"])
+    cinder._follow(cinder.named("a")["id"])
     assert made.connect(connector=HOST1)["changed"]
-    assert [one["status"] for one in api.attachments.values()] == ["attached"]
+    assert [one["status"] for one in cinder.attachments.values()] == ["attached"]
 
 
-def test_an_attachment_that_is_gone_can_be_released(made: Controller, api: CinderApi) -> None:
+def test_an_attachment_that_is_gone_can_be_released(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
-    api.attachments.clear()
-    api._follow(api.named("a")["id"])
+    cinder.attachments.clear()
+    cinder._follow(cinder.named("a")["id"])
     assert made.release(host="host1.json")["changed"]
-    assert api.named("a")["metadata"] == {"brickwork": "volume"}
+    assert cinder.named("a")["metadata"] == {"brickwork": "volume"}
 
 
-def test_what_another_host_lacks_does_not_keep_this_one_away(made: Controller, api: CinderApi) -> None:
+def test_what_another_host_lacks_does_not_keep_this_one_away(made: Controller, cinder: CinderApi) -> None:
     made.connect("m", connector=HOST1, shared=True)
-    (key,) = api.attachments
-    api._delete_attachment(key, None)
+    (key,) = cinder.attachments
+    cinder._delete_attachment(key, None)
     assert made.connect("m", connector=HOST2, shared=True)["changed"]
     assert not made.connect("m", connector=HOST2, shared=True)["changed"]
     assert made.connect("m", connector=HOST1, shared=True)["changed"]
 
 
-def test_another_protocol_than_the_section_says(made: Controller, api: CinderApi) -> None:
-    before = api.listing()
-    api.protocol = "rbd"
+def test_another_protocol_than_the_section_says(made: Controller, cinder: CinderApi) -> None:
+    before = cinder.listing()
+    cinder.protocol = "rbd"
     refused = made.connect(connector=HOST1)
     assert (refused["error_code"], refused["field"]) == ("failed_precondition", "storage_protocol")
-    assert api.listing() == before
+    assert cinder.listing() == before
 
 
-def test_a_driver_that_refuses_the_connector(made: Controller, api: CinderApi, config: Path) -> None:
-    config.write_text(config.read_text(encoding="utf-8") + "storage_protocol = nfs\n", encoding="utf-8")
-    before = api.listing()
+def test_a_driver_that_refuses_the_connector(made: Controller, cinder: CinderApi, cinder_config: Path) -> None:
+    cinder_config.write_text(cinder_config.read_text(encoding="utf-8") + "storage_protocol = nfs\n", encoding="utf-8")
+    before = cinder.listing()
     refused = made.connect(connector={"host": "host1"})
     assert (refused["error_code"], refused["field"]) == ("invalid_argument", "connector")
-    assert api.listing() == before
+    assert cinder.listing() == before
 
 
 # Volumes and snapshots
 
 
-def test_creates_waits_and_repeats(controller: Controller, api: CinderApi) -> None:
-    api.steps = 3
+def test_creates_waits_and_repeats(controller: Controller, cinder: CinderApi) -> None:
+    cinder.steps = 3
     predicted = controller.volume("new", size="1000MiB", check_mode=True)
-    assert api.writes() == []
+    assert cinder.writes() == []
     first = controller.volume("new", size="1000MiB")
-    volume = api.named("new")
+    volume = cinder.named("new")
     assert first["volumes"] == [{"name": "new", "id": volume["id"], "size_bytes": GIB, "backend": "cloud", "wwn": None}]
     assert predicted["volumes"] == [{**first["volumes"][0], "id": None}]
     assert volume["status"] == "available"
     assert not controller.volume("new", size="1GiB")["changed"]
-    assert len(api.writes()) == 1
+    assert len(cinder.writes()) == 1
 
 
-def test_grows_also_while_connected(made: Controller, api: CinderApi) -> None:
+def test_grows_also_while_connected(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
     assert made.volume("a", size="2GiB")["volumes"][0]["size_bytes"] == 2 * GIB
     assert not made.volume("a", size="2GiB")["changed"]
-    assert api.named("a")["status"] == "in-use"
+    assert cinder.named("a")["status"] == "in-use"
     assert made.volume("a", size="1GiB")["error_code"] == "invalid_argument"
     assert not made.connect(connector=HOST1)["changed"]
 
 
-def test_a_growth_that_fails_leaves_the_volume(made: Controller, api: CinderApi) -> None:
-    api.fails = {"extend"}
+def test_a_growth_that_fails_leaves_the_volume(made: Controller, cinder: CinderApi) -> None:
+    cinder.fails = {"extend"}
     refused = made.volume("a", size="2GiB")
     assert refused["error_code"] == "failed_precondition"
     assert "error_extending" in refused["msg"]
     assert made.volume("a", size="2GiB")["error_code"] == "failed_precondition"
-    api.fails, api.named("a")["status"] = set(), "available"
+    cinder.fails, cinder.named("a")["status"] = set(), "available"
     assert made.volume("a", size="2GiB")["changed"]
 
 
-def test_a_growth_that_did_not_happen_is_no_success(made: Controller, api: CinderApi) -> None:
-    api.fails = {"extend quietly"}
+def test_a_growth_that_did_not_happen_is_no_success(made: Controller, cinder: CinderApi) -> None:
+    cinder.fails = {"extend quietly"}
     assert made.volume("a", size="2GiB")["error_code"] == "unavailable"
 
 
-def test_what_could_not_be_made_goes_again(controller: Controller, api: CinderApi) -> None:
-    api.fails = {"volume"}
+def test_what_could_not_be_made_goes_again(controller: Controller, cinder: CinderApi) -> None:
+    cinder.fails = {"volume"}
     refused = controller.volume("new", size="1GiB")
     assert refused["error_code"] == "resource_exhausted"
     assert "weighted backend" in refused["msg"]
-    assert api.volumes == {}
-    api.fails = set()
+    assert cinder.volumes == {}
+    cinder.fails = set()
     assert controller.volume("new", size="1GiB")["changed"]
 
 
-def test_a_volume_that_went_wrong_is_neither_used_nor_lost(made: Controller, api: CinderApi) -> None:
-    api.named("a")["status"] = "error"
+def test_a_volume_that_went_wrong_is_neither_used_nor_lost(made: Controller, cinder: CinderApi) -> None:
+    cinder.named("a")["status"] = "error"
     assert made.connect(connector=HOST1)["error_code"] == "failed_precondition"
     assert made.volume("a", size="1GiB")["error_code"] == "failed_precondition"
-    assert api.named("a")["status"] == "error"
+    assert cinder.named("a")["status"] == "error"
     assert made.volume("a", state="absent")["changed"]
     assert made.volume("a", size="1GiB")["changed"]
 
 
-def test_no_quota(controller: Controller, api: CinderApi) -> None:
-    api.quota = 1
+def test_no_quota(controller: Controller, cinder: CinderApi) -> None:
+    cinder.quota = 1
     assert controller.volume("new", size="2GiB")["error_code"] == "resource_exhausted"
-    assert api.writes() == []
+    assert cinder.writes() == []
 
 
-def test_deletes_and_repeats(made: Controller, api: CinderApi) -> None:
+def test_deletes_and_repeats(made: Controller, cinder: CinderApi) -> None:
     made.connect(connector=HOST1)
     refused = made.volume("a", state="absent")
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["host1.json"])
     made.release(host="host1.json")
-    api.steps = 3
+    cinder.steps = 3
     assert made.volume("a", state="absent")["changed"]
-    assert [volume["name"] for volume in api.volumes.values()] == ["m"]
+    assert [volume["name"] for volume in cinder.volumes.values()] == ["m"]
     assert not made.volume("a", state="absent")["changed"]
 
 
-def test_a_deletion_that_failed_is_repeated(made: Controller, api: CinderApi) -> None:
-    api.fails = {"delete"}
+def test_a_deletion_that_failed_is_repeated(made: Controller, cinder: CinderApi) -> None:
+    cinder.fails = {"delete"}
     assert made.volume("a", state="absent")["error_code"] == "failed_precondition"
-    assert api.named("a")["status"] == "error_deleting"
+    assert cinder.named("a")["status"] == "error_deleting"
     assert made.connect(connector=HOST1)["error_code"] == "failed_precondition"
-    api.fails, api.admin = set(), False
+    cinder.fails, cinder.admin = set(), False
     assert made.volume("a", state="absent")["error_code"] == "permission_denied"
-    api.admin = True
+    cinder.admin = True
     assert made.volume("a", state="absent")["changed"]
 
 
-def test_snapshots_and_what_is_made_from_them(made: Controller, api: CinderApi) -> None:
-    before = api.listing()
+def test_snapshots_and_what_is_made_from_them(made: Controller, cinder: CinderApi) -> None:
+    before = cinder.listing()
     made.connect(connector=HOST1)
     assert made.snapshot("s", check_mode=True)["snapshots"][0]["id"] is None
     first = made.snapshot("s")
@@ -537,40 +454,40 @@ def test_snapshots_and_what_is_made_from_them(made: Controller, api: CinderApi) 
     assert not made.snapshot("s")["changed"]
     assert made.snapshot("s", volume="m")["error_code"] == "already_exists"
     assert made.volume("s", size="1GiB")["error_code"] == "already_exists"
-    api.steps = 3
+    cinder.steps = 3
     copy = made.volume("c", snapshot="s", size="2GiB")
     assert copy["volumes"][0]["size_bytes"] == 2 * GIB
-    assert api.named("c")["snapshot_id"] == first["snapshots"][0]["id"]
+    assert cinder.named("c")["snapshot_id"] == first["snapshots"][0]["id"]
     assert not made.volume("c", snapshot="s", size="2GiB")["changed"]
     assert made.volume("c", source_volume="a")["error_code"] == "already_exists"
     made.volume("d", source_volume="a")
-    assert api.named("d")["source_volid"] == api.named("a")["id"]
+    assert cinder.named("d")["source_volid"] == cinder.named("a")["id"]
     assert made.volume("a", state="absent")["error_code"] == "failed_precondition"
     made.release(host="host1.json")
     assert made.volume("a", state="absent")["snapshots"] == ["s"]
     assert made.snapshot("s", state="absent")["changed"]
     assert not made.snapshot("s", state="absent")["changed"]
     made.volume("c", "d", state="absent")
-    assert api.listing() == before
+    assert cinder.listing() == before
 
 
-def test_a_copy_that_fails_goes_again(made: Controller, api: CinderApi) -> None:
-    api.fails = {"volume"}
+def test_a_copy_that_fails_goes_again(made: Controller, cinder: CinderApi) -> None:
+    cinder.fails = {"volume"}
     assert made.volume("c", source_volume="a")["error_code"] == "resource_exhausted"
-    assert {volume["name"] for volume in api.volumes.values()} == {"a", "m"}
+    assert {volume["name"] for volume in cinder.volumes.values()} == {"a", "m"}
 
 
-def test_a_snapshot_that_fails_goes_again(made: Controller, api: CinderApi) -> None:
-    api.fails = {"snapshot"}
+def test_a_snapshot_that_fails_goes_again(made: Controller, cinder: CinderApi) -> None:
+    cinder.fails = {"snapshot"}
     assert made.snapshot("s")["error_code"] == "resource_exhausted"
-    assert api.snapshots == {}
+    assert cinder.snapshots == {}
 
 
-def test_a_volume_type_of_its_own(controller: Controller, api: CinderApi, config: Path) -> None:
-    config.write_text(config.read_text(encoding="utf-8") + "volume_type = multi\n", encoding="utf-8")
-    api.add_volume("a", metadata={"brickwork": "volume"})
+def test_a_volume_type_of_its_own(controller: Controller, cinder: CinderApi, cinder_config: Path) -> None:
+    cinder_config.write_text(cinder_config.read_text(encoding="utf-8") + "volume_type = multi\n", encoding="utf-8")
+    cinder.add_volume("a", metadata={"brickwork": "volume"})
     controller.volume("a", size="1GiB")
-    assert sorted(volume["volume_type"] for volume in api.volumes.values()) == ["multi", "plain"]
+    assert sorted(volume["volume_type"] for volume in cinder.volumes.values()) == ["multi", "plain"]
     assert controller.connect(connector=HOST1, shared=True)["changed"]
     assert controller.backend()["volumes"] == 1
 
@@ -579,8 +496,8 @@ def test_a_volume_type_of_its_own(controller: Controller, api: CinderApi, config
     ("quota", "admin", "total", "free"),
     [(10, False, 10 * GIB, 8 * GIB), (-1, True, int(50.5 * GIB), 20 * GIB), (-1, False, 2**63 - 1, 2**63 - 1)],
 )
-def test_the_capacity(made: Controller, api: CinderApi, quota: int, admin: bool, total: int, free: int) -> None:
-    api.quota, api.admin = quota, admin
+def test_the_capacity(made: Controller, cinder: CinderApi, quota: int, admin: bool, total: int, free: int) -> None:
+    cinder.quota, cinder.admin = quota, admin
     told = made.backend()
     assert (told["total_bytes"], told["free_bytes"], told["protocol"]) == (total, free, "iscsi")
 
@@ -612,10 +529,10 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, request: int, arrived: bool) -> N
 @pytest.mark.parametrize("negated", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
 def test_killed_while_connecting(
-    made: Controller, api: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, negated: bool, shared: bool
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, negated: bool, shared: bool
 ) -> None:
     name = "m" if shared else "a"
-    before, deaths = api.listing(), 0
+    before, deaths = cinder.listing(), 0
     for step in range(20):
         with monkeypatch.context() as patch:
             killed_at(patch, step, arrived)
@@ -625,24 +542,24 @@ def test_killed_while_connecting(
                 deaths += 1
             else:
                 break
-        for access in api.exports.get(api.named(name)["id"], set()):
-            assert f"brickwork:{access}:holder" in api.named(name)["metadata"]
+        for access in cinder.exports.get(cinder.named(name)["id"], set()):
+            assert f"brickwork:{access}:holder" in cinder.named(name)["metadata"]
         if not negated:
             assert not made.connect(name, connector=HOST1, shared=shared).get("failed")
             assert not made.connect(name, connector=HOST1, shared=shared)["changed"]
-            assert len(api.attachments) == 1
+            assert len(cinder.attachments) == 1
         assert not made.release(name, host="host1.json").get("failed")
-        assert api.listing() == before
+        assert cinder.listing() == before
     assert deaths == (6 if shared else 5)
 
 
 @pytest.mark.parametrize("arrived", [False, True])
 @pytest.mark.parametrize("negated", [False, True])
 def test_killed_while_releasing(
-    made: Controller, api: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, negated: bool
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, negated: bool
 ) -> None:
     made.connect("m", connector=HOST2, shared=True)
-    before, deaths = api.listing(), 0
+    before, deaths = cinder.listing(), 0
     for step in range(20):
         made.connect("m", connector=HOST1, shared=True)
         with monkeypatch.context() as patch:
@@ -653,21 +570,21 @@ def test_killed_while_releasing(
                 deaths += 1
             else:
                 break
-        for access in api.exports[api.named("m")["id"]]:
-            assert f"brickwork:{access}:holder" in api.named("m")["metadata"]
+        for access in cinder.exports[cinder.named("m")["id"]]:
+            assert f"brickwork:{access}:holder" in cinder.named("m")["metadata"]
         if negated:
             assert not made.connect("m", connector=HOST1, shared=True).get("failed")
-            assert api.exports[api.named("m")["id"]] == {"host1.json", "host2"}
-            assert len(api.attachments) == 2
+            assert cinder.exports[cinder.named("m")["id"]] == {"host1.json", "host2"}
+            assert len(cinder.attachments) == 2
         made.release("m", host="host1.json")
-        assert api.listing() == before
+        assert cinder.listing() == before
     assert deaths == 2
 
 
 @pytest.mark.parametrize("arrived", [False, True])
 @pytest.mark.parametrize("what", ["create", "grow", "copy", "snapshot", "delete"])
 def test_killed_while_changing_volumes(
-    made: Controller, api: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, what: str
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, what: str
 ) -> None:
     calls = {
         "create": (lambda: made.volume("n", size="1GiB"), lambda: made.volume("n", state="absent")),
@@ -689,9 +606,9 @@ def test_killed_while_changing_volumes(
             assert not call().get("failed")
             assert not call()["changed"]
         assert not negation().get("failed")
-        names = sorted(volume["name"] for volume in api.volumes.values())
+        names = sorted(volume["name"] for volume in cinder.volumes.values())
         assert names == {"grow": ["m"]}.get(what, ["a", "m"])
-        assert api.snapshots == {}
+        assert cinder.snapshots == {}
 
 
 def test_what_another_host_left_half_done_is_named(made: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -705,7 +622,5 @@ def test_what_another_host_left_half_done_is_named(made: Controller, monkeypatch
     assert made.connect("m", connector=HOST2, shared=True)["changed"]
 
 
-def test_the_backend_is_what_the_registry_opens(config: Path) -> None:
-    from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
-
-    assert isinstance(open_backend(str(config), None, waiting.Deadline(1)), CinderServiceBackend)
+def test_the_backend_is_what_the_registry_opens(cinder_config: Path) -> None:
+    assert isinstance(open_backend(str(cinder_config), None, Deadline(1)), CinderServiceBackend)

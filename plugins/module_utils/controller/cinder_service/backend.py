@@ -258,7 +258,7 @@ class CinderServiceBackend(ServiceVolumes):
                 self._client.set_metadata(found.id, found.name, record.entry)
             if attachment:  # one that went wrong
                 self._client.detach(attachment.id, found.name)
-            attachment_id = self._reserve(found)
+            attachment_id = self._reserve(found, after)
         if found.records.get(holder.host) != record.of(attachment_id):
             self._client.set_metadata(found.id, found.name, record.of(attachment_id).entry)
         self._look_again(found, holder, attachment_id, after)
@@ -266,18 +266,22 @@ class CinderServiceBackend(ServiceVolumes):
         self._client.complete(attachment_id, found.name)
         self._connection_infos[found.id, holder.host] = exported
 
-    def _reserve(self, found: FoundVolume) -> str:
+    def _reserve(self, found: FoundVolume, after: Volume) -> str:
         try:
             return self._client.reserve(found.id, found.name)
         except RefusedError as error:
-            # One that is not complete keeps every other away, whoever it is for.
-            begun = [host for host, state in found.states.items() if state in (RESERVED, ATTACHING)]
-            if error.status != 400 or not begun:
+            if error.status != 400:
                 raise
+            present = self._anew(found)
+            self._refuse_newcomers(found, present.records, after)
+            begun = [host for host, state in present.states.items() if state in (RESERVED, ATTACHING)]
+            if not begun:
+                raise
+            # One that is not complete keeps every other away, whoever it is for.
             raise StorageError(
                 "failed_precondition",
-                f"The attachment of volume {found.name} to {', '.join(begun)} was begun and did not end, which keeps other hosts away. Repeat "
-                "that call, or release the volume there.",
+                f"The attachment of volume {found.name} to {', '.join(begun)} was begun and has not ended, which keeps other hosts away. "
+                "Repeat that call, or release the volume there.",
                 holders=begun,
             ) from None
 
@@ -290,6 +294,9 @@ class CinderServiceBackend(ServiceVolumes):
             raise StorageError(
                 "aborted", f"Another controller changes the attachments of volume {found.name}; repeat the call."
             )
+        self._refuse_newcomers(found, present, after)
+
+    def _refuse_newcomers(self, found: FoundVolume, present: Mapping[str, Record], after: Volume) -> None:
         newcomers = [host for host, record in present.items() if record.attachment and host not in after.hosts]
         if newcomers and not after.shared:
             raise StorageError(

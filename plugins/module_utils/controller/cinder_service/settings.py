@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
+from urllib.parse import urlsplit
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.identity import (
     PROTOCOLS,
@@ -96,6 +97,15 @@ AUTH_OPTIONS = (
     "application_credential_secret",
 )
 SECRETS = ("password", "application_credential_secret")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Looking at the port is what checks it.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in text
+    except ValueError:
+        return False
 
 
 def _options(cfg: Any) -> list[Any]:
