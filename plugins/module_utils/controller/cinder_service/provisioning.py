@@ -216,18 +216,22 @@ class ServiceVolumes(Backend):
     ) -> Optional[Entity]:
         """The volume or snapshot in a state that is not passing; None once it is gone."""
         client, pause = self._client.until(patience), FIRST_POLL_SECONDS
-        while True:
-            told = client.find(kind, item_id)
-            if told is None or told["status"] not in passing:
-                return told
+        told = client.find(kind, item_id)
+        while told is not None and told["status"] in passing:
+            late = StorageError(
+                "deadline_exceeded",
+                f"{kind.capitalize()} {name} is {told['status']} in the Cinder service, and was for the {patience.seconds:.0f} s that it was "
+                "waited for. See to its volume service, and repeat the call: it is waited for again.",
+            )
             if patience.remaining() < pause:
-                raise StorageError(
-                    "deadline_exceeded",
-                    f"{kind.capitalize()} {name} is {told['status']} in the Cinder service since {patience.seconds:.0f} s or more. See "
-                    "to its volume service, and repeat the call: it is waited for again.",
-                )
+                raise late
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_POLL_SECONDS)
+            try:
+                told = client.find(kind, item_id)
+            except StorageError as error:
+                raise late if error.code == "deadline_exceeded" else error from None
+        return told
 
     def _in_wrong_state(self, kind: str, name: str, item_id: str, status: str) -> StorageError:
         reason = self._client.reason(item_id)
