@@ -10,7 +10,7 @@ to every call for the few dozen lines of client.py, cannot be used with noauth a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.settings import (
     APPLICATION_CREDENTIAL,
@@ -48,7 +48,7 @@ def access(settings: Settings, timeout: float) -> Access:
     session = _session(settings, timeout)
     try:
         token = session.get_token()
-        endpoint = settings.endpoint or session.get_endpoint(
+        endpoint: Optional[str] = settings.endpoint or session.get_endpoint(
             service_type=settings.service_type, interface=settings.interface, region_name=settings.region_name
         )
     except (exceptions.Unauthorized, exceptions.Forbidden):
@@ -57,6 +57,8 @@ def access(settings: Settings, timeout: float) -> Access:
             f"Keystone at {settings.auth['auth_url']} refused the credentials of the section; correct them.",
             field="auth_url",
         ) from None
+    except exceptions.CatalogException:
+        endpoint = None
     except exceptions.ClientException as error:
         raise StorageError(
             "unavailable",

@@ -61,10 +61,9 @@ def settings_of(section: Section) -> Settings:
     for alternatives in _needed(auth_type, auth):
         if not any(values.get(name) for name in alternatives):
             raise section.error(alternatives[0], f"is missing, which auth_type {auth_type} needs{_or(alternatives)}")
-    if values["endpoint_override"] and not values["endpoint_override"].startswith(("http://", "https://")):
-        raise section.error(
-            "endpoint_override", f"{values['endpoint_override']!r} is not an address with http or https"
-        )
+    for name in ("endpoint_override", "auth_url"):
+        if values[name] and not _is_address(values[name]):
+            raise section.error(name, f"{values[name]!r} is not an address with http or https")
     _refuse_same_place(section, values, auth)
     return Settings(
         auth_type=auth_type,
