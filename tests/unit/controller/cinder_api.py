@@ -41,6 +41,7 @@ class CinderApi:
 
     def __init__(self) -> None:
         self.admin = True
+        self.token = TOKEN
         self.steps = 1
         self.page = 1000
         self.quota = 1000
@@ -133,7 +134,7 @@ class CinderApi:
         path = unquote(split.path).removeprefix("/v3")
         self.requests.append((method, path))
         self.hook(method, path)
-        if headers.get("X-Auth-Token") != TOKEN:
+        if headers.get("X-Auth-Token") != self.token:
             raise RefusalError(401, "The request you have made requires authentication.")
         for (wanted, pattern), status in self.refusals.items():
             if wanted == method and re.fullmatch(pattern, path):

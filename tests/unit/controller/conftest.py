@@ -8,18 +8,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils import waiting
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import batches, connections
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service import provisioning
-from ansible_collections.brickwork.storage.tests.unit.controller.cinder_api import CinderApi
-from ansible_collections.brickwork.storage.tests.unit.controller.cinder_work import Controller
+# pytest reads this file before pytest-ansible has made the collection known.
+if TYPE_CHECKING:
+    from ansible_collections.brickwork.storage.tests.unit.controller.cinder_api import CinderApi
+    from ansible_collections.brickwork.storage.tests.unit.controller.cinder_work import Controller
 
 
 @pytest.fixture
 def cinder() -> Iterator[CinderApi]:
+    from ansible_collections.brickwork.storage.tests.unit.controller.cinder_api import CinderApi
+
     found = CinderApi()
     yield found
     found.close()
@@ -38,6 +40,11 @@ def cinder_config(tmp_path: Path, cinder: CinderApi) -> Path:
 
 @pytest.fixture
 def controller(cinder_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Controller:
+    from ansible_collections.brickwork.storage.plugins.module_utils import waiting
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller import batches, connections
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service import provisioning
+    from ansible_collections.brickwork.storage.tests.unit.controller.cinder_work import Controller
+
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     monkeypatch.setattr(provisioning, "FIRST_POLL_SECONDS", 0.001)
     monkeypatch.setattr(provisioning, "LONGEST_POLL_SECONDS", 0.001)

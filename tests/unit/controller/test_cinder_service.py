@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -253,6 +253,38 @@ def test_an_attachment_made_by_hand_is_a_strangers(made: Controller, cinder: Cin
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", [f"attachment-{attachment['id']}"])
     assert not made.release(host="host1.json")["changed"]
     assert list(cinder.attachments) == [attachment["id"]]
+
+
+@pytest.mark.parametrize(("status", "server"), [("attached", None), ("attaching", None), ("reserved", "5f0c1c5e")])
+def test_what_was_begun_does_not_claim_a_strangers_attachment(
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch, status: str, server: Optional[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        killed_at(patch, 0, True)
+        with pytest.raises(KilledError):
+            made.connect("m", connector=HOST1)
+    attachment = cinder.add_attachment(cinder.named("m")["id"], "elsewhere", status, server)
+    refused = made.connect("m", connector=HOST1)
+    assert (refused["error_code"], refused["holders"]) == (
+        "failed_precondition",
+        [f"server-{server}" if server else f"attachment-{attachment['id']}"],
+    )
+    assert made.release("m", host="host1.json")["changed"]
+    assert list(cinder.attachments) == [attachment["id"]]
+
+
+def test_a_batch_of_many(made: Controller, cinder: CinderApi) -> None:
+    names = [f"v{number}" for number in range(9)]
+    for name in names:
+        cinder.add_volume(name, metadata={"brickwork": "volume"})
+    before = cinder.listing()
+    result = made.connect(*names, connector=HOST1)
+    assert result["changed_volumes"] == names
+    assert [one["connection_info"]["data"]["auth_password"] for one in result["connections"]] == [
+        f"{SECRET}-{name}" for name in names
+    ]
+    assert made.release(*names, host="host1.json")["changed_volumes"] == names
+    assert cinder.listing() == before
 
 
 def test_names_that_are_not_unique_are_told(made: Controller, cinder: CinderApi) -> None:

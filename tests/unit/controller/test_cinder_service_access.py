@@ -156,6 +156,7 @@ class Keystone:
         self.volumes = volumes
         self.asked: list[Any] = []
         self.status: Optional[int] = None
+        self.issued = TOKEN
         keystone = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -166,7 +167,7 @@ class Keystone:
                 answer = json.dumps(keystone.token if status == 201 else {"error": {"code": status, "message": "no"}})
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("X-Subject-Token", TOKEN)
+                self.send_header("X-Subject-Token", keystone.issued)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer.encode())
@@ -224,6 +225,19 @@ def test_one_token_for_a_call(tmp_path: Path, keystone: Keystone) -> None:
     client.volumes()
     client.until(Deadline(5)).snapshots()
     assert len(keystone.asked) == 1
+
+
+def test_a_token_that_expired_is_replaced_once(tmp_path: Path, keystone: Keystone, cinder: CinderApi) -> None:
+    client = Client(settings(tmp_path, {**KEYSTONE, "auth_url": keystone.url}), Deadline(5))
+    client.volumes()
+    cinder.token = keystone.issued = "another"
+    assert client.volumes() == []
+    assert len(keystone.asked) == 2
+    cinder.token = "a third, which keystone does not know"
+    with pytest.raises(StorageError) as failure:
+        client.volumes()
+    assert failure.value.code == "permission_denied"
+    assert len(keystone.asked) == 3
 
 
 def test_an_endpoint_of_ones_own(tmp_path: Path, keystone: Keystone) -> None:

@@ -15,6 +15,7 @@ incomplete, so who has reserved one looks again at who holds the volume.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
@@ -51,6 +52,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.confi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import require
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# The changes of volumes that are asked of the service at the same time.
+AT_ONCE = 4
 
 
 class CinderServiceBackend(ServiceVolumes):
@@ -121,10 +125,10 @@ class CinderServiceBackend(ServiceVolumes):
                 alike[name] = ids
         strangers = {name: said for name, said in strangers.items() if name not in ours and name not in own_snapshots}
         strangers.update((name, self._ambiguous(name, ids)) for name, ids in alike.items())
-        found_by_name = {name: self._in_full(these[0]) for name, these in ours.items() if name not in alike}
-        self._found = found_by_name
+        in_full = [self._in_full(these[0]) for name, these in ours.items() if name not in alike]
+        self._found = {found.name: found for found in in_full if found}
         return Inventory(
-            {name: self._volume(found) for name, found in found_by_name.items()},
+            {name: self._volume(found) for name, found in self._found.items()},
             {name: these[0] for name, these in own_snapshots.items() if name not in alike},
             strangers,
         )
@@ -132,17 +136,16 @@ class CinderServiceBackend(ServiceVolumes):
     def _volume_as_told(self, told: Entity, attachments: Optional[Sequence[Entity]] = None) -> FoundVolume:
         return volume_of(told, self._settings.protocol.known_by, attachments)
 
-    def _in_full(self, found: FoundVolume) -> FoundVolume:
-        """With the attachments that are not complete, where there may be any."""
+    def _in_full(self, found: FoundVolume) -> Optional[FoundVolume]:
+        """With the attachments that are not complete, where there may be any; None where it is gone by now."""
         return self._anew(found) if found.must_be_asked_for_attachments else found
 
-    def _anew(self, found: FoundVolume) -> FoundVolume:
-        """As it is at this moment, with all attachments."""
+    def _anew(self, found: FoundVolume) -> Optional[FoundVolume]:
+        """As it is at this moment, with all attachments; None where it is gone."""
+        # In this order: whoever made one of these attachments had said for whom.
         attachments = self._client.attachments(found.id)
         told = self._client.find("volume", found.id)
-        if told is None:
-            raise StorageError("aborted", f"Volume {found.name} was deleted meanwhile; repeat the call.")
-        return self._volume_as_told(told, attachments)
+        return self._volume_as_told(told, attachments) if told else None
 
     def _stranger(self, kind: str, name: str, item_id: str) -> str:
         return (
@@ -224,13 +227,18 @@ class CinderServiceBackend(ServiceVolumes):
     def _change_each(
         self, changes: Sequence[tuple[Volume, Volume]], change: Callable[[FoundVolume, Volume, Volume], None]
     ) -> Failures:
-        failures: Failures = {}
-        for before, after in changes:
+        def attempt(one: tuple[Volume, Volume]) -> Optional[StorageError]:
+            before, after = one
             try:
                 change(self._found[after.name], before, after)
             except StorageError as error:
-                failures[after.name] = error
-        return failures
+                return error
+            return None
+
+        # An export takes its driver seconds, and the service does several at once.
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            results = pool.map(attempt, changes)
+            return {after.name: error for (_before, after), error in zip(changes, results) if error}
 
     def _connect(self, found: FoundVolume, before: Volume, after: Volume) -> None:
         try:
@@ -273,6 +281,8 @@ class CinderServiceBackend(ServiceVolumes):
             if error.status != 400:
                 raise
             present = self._anew(found)
+            if not present:
+                raise
             self._refuse_newcomers(found, present.records, after)
             begun = [host for host, state in present.states.items() if state in (RESERVED, ATTACHING)]
             if not begun:
@@ -287,7 +297,9 @@ class CinderServiceBackend(ServiceVolumes):
 
     def _look_again(self, found: FoundVolume, holder: Holder, attachment_id: str, after: Volume) -> None:
         """Refuse what another controller has decided meanwhile; from now on, no other can get an attachment."""
-        told = self._client.find("volume", found.id) or {"metadata": {}}
+        told = self._client.find("volume", found.id)
+        if told is None:
+            raise StorageError("aborted", f"Volume {found.name} was deleted meanwhile; repeat the call.")
         present = records.records_in(told.get("metadata") or {}, self._settings.protocol.known_by)
         taken = [host for host, record in present.items() if record.attachment == attachment_id and host != holder.host]
         if taken or holder.host not in present:
@@ -342,6 +354,8 @@ class CinderServiceBackend(ServiceVolumes):
         """Take back what there is of connections that could not be made."""
         try:
             present = self._anew(found)
+            if not present:
+                return
             for host in set(after.hosts).difference(before.hosts):
                 self._release(present, host)
             if after.shared and not before.shared:

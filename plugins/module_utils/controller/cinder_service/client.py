@@ -15,7 +15,10 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     Rest,
     bounded,
 )
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.settings import Settings
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.settings import (
+    NOAUTH,
+    Settings,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -180,7 +183,15 @@ class Client:
 
     def _ask(self, method: str, path: str, doing: str, body: Optional[Any] = None) -> Any:
         rest = self._rest(doing)
-        answer = rest.ask(method, path, doing, self._deadline, body)
+        try:
+            answer = rest.ask(method, path, doing, self._deadline, body)
+        except RefusedError as error:
+            if error.status != 401 or self._settings.auth_type == NOAUTH:
+                raise
+            # A token lasts for less than a long copy may take.
+            self._came_in = None
+            rest = self._rest(doing)
+            answer = rest.ask(method, path, doing, self._deadline, body)
         if method == "GET" and not isinstance(answer, dict):
             raise StorageError(
                 "unavailable", f"What answers at {rest.access.endpoint} is no Cinder service; correct the endpoint."
