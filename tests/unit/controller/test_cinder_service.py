@@ -534,6 +534,15 @@ def test_the_capacity(made: Controller, cinder: CinderApi, quota: int, admin: bo
     assert (told["total_bytes"], told["free_bytes"], told["protocol"]) == (total, free, "iscsi")
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_capacity_that_the_service_cannot_tell_keeps_nobody_waiting(
+    made: Controller, cinder: CinderApi, status: int
+) -> None:
+    cinder.quota = -1
+    cinder.refusals = {("GET", "/scheduler-stats/get_pools"): status}
+    assert made.volume("n", size="1GiB")["changed"]
+
+
 def test_a_name_that_is_too_long(controller: Controller) -> None:
     assert controller.volume("n" * 241, size="1GiB")["error_code"] == "invalid_argument"
 
