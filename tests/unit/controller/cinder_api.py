@@ -217,7 +217,7 @@ class CinderApi:
 
     def _pools(self, query: dict[str, str]) -> tuple[int, Entity]:
         if "volume_type" in query:
-            raise RefusedError(400, "The server could not comply with the request since it is malformed.")
+            raise RefusalError(400, "The server could not comply with the request since it is malformed.")
         if not self.admin:
             raise RefusalError(
                 403, "Policy doesn't allow scheduler_extension:scheduler_stats:get_pools to be performed."

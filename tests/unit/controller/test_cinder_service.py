@@ -518,10 +518,12 @@ def test_a_snapshot_that_fails_goes_again(made: Controller, cinder: CinderApi) -
 def test_a_volume_type_of_its_own(controller: Controller, cinder: CinderApi, cinder_config: Path) -> None:
     cinder_config.write_text(cinder_config.read_text(encoding="utf-8") + "volume_type = multi\n", encoding="utf-8")
     cinder.add_volume("a", metadata={"brickwork": "volume"})
+    cinder.quota = -1
     controller.volume("a", size="1GiB")
     assert sorted(volume["volume_type"] for volume in cinder.volumes.values()) == ["multi", "plain"]
     assert controller.connect(connector=HOST1, shared=True)["changed"]
     assert controller.backend()["volumes"] == 1
+    assert controller.backend()["free_bytes"] == 20 * GIB
 
 
 @pytest.mark.parametrize(
