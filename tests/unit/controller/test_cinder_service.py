@@ -273,6 +273,16 @@ def test_what_was_begun_does_not_claim_a_strangers_attachment(
     assert list(cinder.attachments) == [attachment["id"]]
 
 
+def test_a_record_that_names_another_hosts_attachment_takes_nothing_away(made: Controller, cinder: CinderApi) -> None:
+    made.connect("m", connector=HOST2)
+    volume, (attachment,) = cinder.named("m"), cinder.attachments
+    text = volume["metadata"].pop("brickwork:host2:holder")
+    volume["metadata"]["brickwork:host1.json:holder"] = text
+    made.release("m", host="host1.json")
+    assert list(cinder.attachments) == [attachment]
+    assert made.connect("m", connector=HOST1)["holders"] == [f"attachment-{attachment}"]
+
+
 def test_a_batch_of_many(made: Controller, cinder: CinderApi) -> None:
     names = [f"v{number}" for number in range(9)]
     for name in names:

@@ -90,14 +90,19 @@ class FoundVolume:
     @property
     def attachment_of(self) -> Mapping[str, Attachment]:
         """The attachments of those that are on record, by host."""
-        by_id = {attachment.id: attachment for attachment in self.attachments}
-        found = {host: by_id.pop(record.attachment, None) for host, record in self.records.items()}
+        left = {attachment.id: attachment for attachment in self.attachments}
+        found = {}
+        for host, record in self.records.items():
+            attachment = left.get(record.attachment)
+            # Where the service says whose it is, a record that says otherwise is wrong.
+            if attachment and attachment.host in ("", host):
+                found[host] = left.pop(attachment.id)
         # Reserved, and on no record: whoever made it did not come to write its id down, and nobody has access by it.
-        lost = [one for one in by_id.values() if one.status == RESERVED and not one.server]
+        lost = [one for one in left.values() if one.status == RESERVED and not one.server]
         for host, record in self.records.items():
             if not record.attachment and lost:
                 found[host] = lost.pop(0)
-        return {host: attachment for host, attachment in found.items() if attachment}
+        return found
 
     @property
     def strangers(self) -> Mapping[str, Attachment]:
