@@ -321,6 +321,28 @@ def test_another_controller_is_faster(made: Controller, cinder: CinderApi, name:
     assert set(volume["metadata"]) == {"brickwork", "brickwork:host2:holder"}
 
 
+def test_two_controllers_take_the_same_lost_attachment_for_theirs(
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        killed_at(patch, 1, True)
+        with pytest.raises(KilledError):
+            made.connect("m", connector=HOST1)
+    (attachment,), metadata = cinder.attachments, cinder.named("m")["metadata"]
+
+    def other(method: str, path: str) -> None:
+        if method == "POST":
+            metadata["brickwork:host2:holder"] = f"0/{attachment}/{HOST2['initiator']}"
+
+    cinder.hook = other
+    assert made.connect("m", connector=HOST1)["error_code"] == "aborted"
+    assert attachment not in metadata["brickwork:host1.json:holder"]
+    assert not cinder.exports.get(cinder.named("m")["id"])
+    cinder.hook = lambda method, path: None
+    assert made.release("m", host="host1.json")["changed"]
+    assert list(cinder.attachments) == [attachment]
+
+
 def test_a_service_of_several_pages(made: Controller, cinder: CinderApi) -> None:
     cinder.page = 3
     for number in range(8):

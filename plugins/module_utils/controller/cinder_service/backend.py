@@ -302,6 +302,9 @@ class CinderServiceBackend(ServiceVolumes):
             raise StorageError("aborted", f"Volume {found.name} was deleted meanwhile; repeat the call.")
         present = records.records_in(told.get("metadata") or {}, self._settings.protocol.known_by)
         taken = [host for host, record in present.items() if record.attachment == attachment_id and host != holder.host]
+        if taken:
+            # Both took what was lost for theirs; a record that stays would end the other's attachment one day.
+            self._client.set_metadata(found.id, found.name, Record(holder).entry)
         if taken or holder.host not in present:
             raise StorageError(
                 "aborted", f"Another controller changes the attachments of volume {found.name}; repeat the call."
