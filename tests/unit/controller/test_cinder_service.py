@@ -321,6 +321,24 @@ def test_another_controller_is_faster(made: Controller, cinder: CinderApi, name:
     assert set(volume["metadata"]) == {"brickwork", "brickwork:host2:holder"}
 
 
+@pytest.mark.parametrize("other_host", ["a-host", "z-host"])
+def test_who_came_too_late_leaves_what_another_controller_has_just_reserved(
+    made: Controller, cinder: CinderApi, other_host: str
+) -> None:
+    volume = cinder.named("m")
+
+    def other(method: str, path: str) -> None:
+        if (method, path) == ("POST", "/attachments"):
+            cinder.hook = lambda method, path: None
+            cinder.add_attachment(volume["id"], "", "reserved")
+            volume["metadata"][f"brickwork:{other_host}:holder"] = f"0//{HOST2['initiator']}"
+
+    cinder.hook = other
+    assert made.connect("m", connector=HOST1)["error_code"] == "failed_precondition"
+    assert [one["status"] for one in cinder.attachments.values()] == ["reserved"]
+    assert set(volume["metadata"]) == {"brickwork", f"brickwork:{other_host}:holder"}
+
+
 def test_two_controllers_take_the_same_lost_attachment_for_theirs(
     made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -654,6 +672,33 @@ def test_killed_while_releasing(
         made.release("m", host="host1.json")
         assert cinder.listing() == before
     assert deaths == 2
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+@pytest.mark.parametrize("negated", [False, True])
+def test_killed_while_repairing(
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch, arrived: bool, negated: bool
+) -> None:
+    before, deaths = cinder.listing(), 0
+    for step in range(20):
+        made.connect(connector=HOST1)
+        (attachment,) = cinder.attachments.values()
+        attachment["status"] = "error_attaching"
+        cinder._follow(attachment["volume_id"])
+        with monkeypatch.context() as patch:
+            killed_at(patch, step, arrived)
+            try:
+                made.connect(connector=HOST1)
+            except KilledError:
+                deaths += 1
+            else:
+                break
+        if not negated:
+            assert not made.connect(connector=HOST1).get("failed")
+            assert len(cinder.attachments) == 1
+        assert not made.release(host="host1.json").get("failed")
+        assert cinder.listing() == before
+    assert deaths == 6
 
 
 @pytest.mark.parametrize("arrived", [False, True])

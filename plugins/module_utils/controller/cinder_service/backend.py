@@ -262,11 +262,11 @@ class CinderServiceBackend(ServiceVolumes):
         if attachment and attachment.status in (RESERVED, ATTACHING):
             attachment_id = attachment.id
         else:
+            if attachment:  # one that went wrong; on record until it is gone
+                self._client.detach(attachment.id, found.name)
             if found.records.get(holder.host) != record:
                 self._client.set_metadata(found.id, found.name, record.entry)
-            if attachment:  # one that went wrong
-                self._client.detach(attachment.id, found.name)
-            attachment_id = self._reserve(found, after)
+            attachment_id = self._reserve(found, holder, after)
         if found.records.get(holder.host) != record.of(attachment_id):
             self._client.set_metadata(found.id, found.name, record.of(attachment_id).entry)
         self._look_again(found, holder, attachment_id, after)
@@ -274,12 +274,15 @@ class CinderServiceBackend(ServiceVolumes):
         self._client.complete(attachment_id, found.name)
         self._connection_infos[found.id, holder.host] = exported
 
-    def _reserve(self, found: FoundVolume, after: Volume) -> str:
+    def _reserve(self, found: FoundVolume, holder: Holder, after: Volume) -> str:
         try:
             return self._client.reserve(found.id, found.name)
         except RefusedError as error:
             if error.status != 400:
                 raise
+            if holder.host not in found.records:
+                # Or what another controller has just reserved would be taken for this host's.
+                self._client.remove_metadata(found.id, found.name, records.key_of(holder.host))
             present = self._anew(found)
             if not present:
                 raise
