@@ -44,8 +44,9 @@ options:
         (M(brickwork.storage.volume_backend_info)) and extend it in time; writing to a volume whose pool is full fails.
       - Any of Cinder's drivers is named as in C(cinder.conf) (C(volume_driver = cinder.volume.drivers...)), with the options that it has
         there. Their volumes have whole GiB.
+        See R(Any storage by Cinder's drivers,ansible_collections.brickwork.storage.docsite.cinder).
       - With C(volume_driver = cinder_service) the volumes are those of a Cinder service.
-      - The guide "Any storage, by Cinder's drivers or a Cinder service" tells what these two need.
+        See R(A Cinder service as a backend,ansible_collections.brickwork.storage.docsite.cinder_service).
     type: path
     default: /etc/brickwork/backends.conf
 requirements:

@@ -72,6 +72,9 @@ class Section:
                 values[option.dest] = configuration[self.name][option.dest]
             except cfg.ConfigFileValueError as error:
                 raise self.error(option.dest, str(error)) from None
+            except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+                # Without what it says: that may be a part of a password.
+                raise self.error(option.dest, "has a $ that stands for no option; write $$ for a $") from None
         return values
 
 

@@ -169,7 +169,7 @@ def _act(backend: Backend, request: Request, decisions: list[Decision]) -> Failu
 
 def _verify(backend: Backend, decisions: list[Decision]) -> Failures:
     """Read again what was changed, and report what did not come out as decided."""
-    found = backend.inventory().volumes
+    found = backend.inventory().volumes if decisions else {}
     failures = {}
     for decision in decisions:
         name = decision.after.name

@@ -15,7 +15,11 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 
 # Where distributions put the libraries that they package, if Ansible runs the module with another Python.
 SYSTEM_INTERPRETERS = ("/usr/libexec/platform-python", "/usr/bin/python3")
-DEBIAN_PACKAGES = {"oslo_config.cfg": "python3-oslo.config", "rtslib_fb": "python3-rtslib-fb"}
+DEBIAN_PACKAGES = {
+    "keystoneauth1": "python3-keystoneauth1",
+    "oslo_config": "python3-oslo.config",
+    "rtslib_fb": "python3-rtslib-fb",
+}
 
 
 def library(name: str) -> Any:
@@ -47,5 +51,5 @@ def _begin_elsewhere(name: str) -> NoReturn:
     raise StorageError(
         "failed_precondition",
         f"The Python library {name.split('.')[0]} is not installed on this controller; install it (Debian's package is "
-        f"{DEBIAN_PACKAGES[name]}).",
+        f"{DEBIAN_PACKAGES[name.split('.')[0]]}).",
     )

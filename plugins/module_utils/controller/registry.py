@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
@@ -14,7 +14,20 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.b
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-DRIVERS = {"lvm": LvmBackend.from_section}
+
+def _cinder_service(section: config.Section, deadline: Deadline) -> Backend:
+    # Imported by who uses it alone: what it needs for the network takes as long as the built-in backend's whole code.
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.backend import (
+        CinderServiceBackend,
+    )
+
+    return CinderServiceBackend.from_section(section, deadline)
+
+
+DRIVERS: dict[str, Callable[[config.Section, Deadline], Backend]] = {
+    "cinder_service": _cinder_service,
+    "lvm": LvmBackend.from_section,
+}
 
 
 def open_backends(path: str, name: Optional[str], deadline: Deadline) -> dict[str, Backend | StorageError]:

@@ -1,0 +1,99 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is to a Cinder service, by the protocol of the driver behind that. All of it pure.
+
+The service never tells which protocol it is before there is a connection, and never what a host connected as. The first is an option
+of the section, and compared with the first connection that is made; the second is kept with the volume, see records.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
+
+IQN = re.compile(r"(iqn|eui|naa)\.\S+")
+NQN = re.compile(r"nqn\.\S+")
+WWPN = re.compile(r"[0-9a-f]{16}")
+# The key of a record is limited to 255 characters, and so is its text; see records.py.
+MOST_HOST_CHARACTERS = 238
+MOST_INITIATOR_CHARACTERS = 216
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How hosts reach the volumes of the driver behind a service.
+
+    Args:
+        option: as the service's own drivers call it (C(storage_protocol)).
+        types: the C(driver_volume_type) of its connections, the usual one first.
+        known_by: the connector's field with what a host connects as.
+    """
+
+    option: str
+    types: tuple[str, ...]
+    known_by: str
+
+
+PROTOCOLS = {
+    protocol.option.lower(): protocol
+    for protocol in (
+        Protocol("iSCSI", ("iscsi", "iser"), "initiator"),
+        Protocol("FC", ("fibre_channel",), "wwpns"),
+        Protocol("NVMe-oF", ("nvmeof",), "nqn"),
+        # The clients of these have no name of their own: a host is what it is called.
+        Protocol("ceph", ("rbd",), "host"),
+        Protocol("NFS", ("nfs",), "host"),
+    )
+}
+
+
+def holder_of(connector: Mapping[str, Any], protocol: Protocol) -> Holder:
+    """The host that a connector describes.
+
+    Raises:
+        StorageError: C(invalid_argument), where the connector lacks what the protocol needs.
+    """
+    host = rules.connector_host(connector)
+    if len(host) > MOST_HOST_CHARACTERS:
+        raise invalid(
+            "connector.host", f"at most {MOST_HOST_CHARACTERS} characters, which a Cinder service can keep", host
+        )
+    initiator = _initiator(connector, protocol)
+    if len(initiator) > MOST_INITIATOR_CHARACTERS:
+        raise invalid(
+            f"connector.{protocol.known_by}",
+            f"at most {MOST_INITIATOR_CHARACTERS} characters, or 12 WWPNs, which a Cinder service can keep",
+            connector.get(protocol.known_by),
+        )
+    return Holder(host, initiator, rules.connector_multipath(connector), protocol.known_by)
+
+
+def _initiator(connector: Mapping[str, Any], protocol: Protocol) -> str:
+    given, where = connector.get(protocol.known_by), f"connector.{protocol.known_by}"
+    if protocol.known_by == "wwpns":
+        names = [_wwpn(name) for name in given] if isinstance(given, list) else []
+        if not names or None in names:
+            raise invalid(where, "the WWPNs of the host's ports, 16 hexadecimal digits each", given)
+        return "+".join(sorted({name for name in names if name}))
+    form, meaning = {
+        "initiator": (IQN, "the host's IQN, as in iqn.2026-11.org.example:host1"),
+        "nqn": (NQN, "the host's NQN, as in nqn.2014-08.org.nvmexpress:uuid:5f0c..."),
+        "host": (rules.HOST, rules.HOST_FORM),
+    }[protocol.known_by]
+    # The + stands between names.
+    if not isinstance(given, str) or not form.fullmatch(given) or "+" in given:
+        raise invalid(where, f"{meaning}, because storage_protocol is {protocol.option}", given)
+    return given
+
+
+def _wwpn(given: Any) -> Optional[str]:
+    name = given.strip().lower().replace(":", "") if isinstance(given, str) else ""
+    name = name[2:] if name.startswith("0x") else name
+    return name if WWPN.fullmatch(name) else None
