@@ -51,6 +51,6 @@ class Controller:
         return connection_info.info({"backend": None, "volumes": None, "config": self._config}, False)
 
     def backend(self) -> dict[str, Any]:
-        (found,) = backend_info.info({"backend": None, "config": self._config}, False)["backends"]
+        (found,) = backend_info.info({"backend": None, "drivers": False, "config": self._config}, False)["backends"]
         told: dict[str, Any] = found
         return told
