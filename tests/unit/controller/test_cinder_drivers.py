@@ -167,13 +167,12 @@ def test_no_secret_is_in_a_failure() -> None:
 
 
 def test_the_reason_that_cinder_keeps_for_its_log_is_told() -> None:
-    try:
+    with pytest.raises(CinderException) as failure:
         try:
             raise ProcessExecutionError
         except ProcessExecutionError:
             raise CinderException("Failed to create iscsi target.") from None
-    except CinderException as error:
-        told = translation.failure(error, "create export", translation.Secrets()).message
+    told = translation.failure(failure.value, "create export", translation.Secrets()).message
     assert "Failed to create iscsi target: cinder-rtstool ended with 7: it said no" in told
 
 
