@@ -166,12 +166,16 @@ def test_no_secret_is_in_a_failure() -> None:
     assert "topsecret" not in program.message
 
 
+def fail_as_cinder_does() -> None:
+    try:
+        raise ProcessExecutionError
+    except ProcessExecutionError:
+        raise CinderException("Failed to create iscsi target.") from None
+
+
 def test_the_reason_that_cinder_keeps_for_its_log_is_told() -> None:
     with pytest.raises(CinderException) as failure:
-        try:
-            raise ProcessExecutionError
-        except ProcessExecutionError:
-            raise CinderException("Failed to create iscsi target.") from None
+        fail_as_cinder_does()
     told = translation.failure(failure.value, "create export", translation.Secrets()).message
     assert "Failed to create iscsi target: cinder-rtstool ended with 7: it said no" in told
 
