@@ -9,18 +9,14 @@ of the section, and compared with the first connection that is made; the second 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import identity
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
 
-IQN = re.compile(r"(iqn|eui|naa)\.\S+")
-NQN = re.compile(r"nqn\.\S+")
-WWPN = re.compile(r"[0-9a-f]{16}")
 # The key of a record is limited to 255 characters, and so is its text; see records.py.
 MOST_HOST_CHARACTERS = 238
 MOST_INITIATOR_CHARACTERS = 216
@@ -60,40 +56,15 @@ def holder_of(connector: Mapping[str, Any], protocol: Protocol) -> Holder:
     Raises:
         StorageError: C(invalid_argument), where the connector lacks what the protocol needs.
     """
-    host = rules.connector_host(connector)
-    if len(host) > MOST_HOST_CHARACTERS:
+    holder = identity.holder(protocol.known_by, connector)
+    if len(holder.host) > MOST_HOST_CHARACTERS:
         raise invalid(
-            "connector.host", f"at most {MOST_HOST_CHARACTERS} characters, which a Cinder service can keep", host
+            "connector.host", f"at most {MOST_HOST_CHARACTERS} characters, which a Cinder service can keep", holder.host
         )
-    initiator = _initiator(connector, protocol)
-    if len(initiator) > MOST_INITIATOR_CHARACTERS:
+    if len(holder.initiator) > MOST_INITIATOR_CHARACTERS:
         raise invalid(
             f"connector.{protocol.known_by}",
             f"at most {MOST_INITIATOR_CHARACTERS} characters, or 12 WWPNs, which a Cinder service can keep",
             connector.get(protocol.known_by),
         )
-    return Holder(host, initiator, rules.connector_multipath(connector), protocol.known_by)
-
-
-def _initiator(connector: Mapping[str, Any], protocol: Protocol) -> str:
-    given, where = connector.get(protocol.known_by), f"connector.{protocol.known_by}"
-    if protocol.known_by == "wwpns":
-        names = [_wwpn(name) for name in given] if isinstance(given, list) else []
-        if not names or None in names:
-            raise invalid(where, "the WWPNs of the host's ports, 16 hexadecimal digits each", given)
-        return "+".join(sorted({name for name in names if name}))
-    form, meaning = {
-        "initiator": (IQN, "the host's IQN, as in iqn.2026-11.org.example:host1"),
-        "nqn": (NQN, "the host's NQN, as in nqn.2014-08.org.nvmexpress:uuid:5f0c..."),
-        "host": (rules.HOST, rules.HOST_FORM),
-    }[protocol.known_by]
-    # The + stands between names.
-    if not isinstance(given, str) or not form.fullmatch(given) or "+" in given:
-        raise invalid(where, f"{meaning}, because storage_protocol is {protocol.option}", given)
-    return given
-
-
-def _wwpn(given: Any) -> Optional[str]:
-    name = given.strip().lower().replace(":", "") if isinstance(given, str) else ""
-    name = name[2:] if name.startswith("0x") else name
-    return name if WWPN.fullmatch(name) else None
+    return holder

@@ -16,17 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import identity
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
-from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 SYSFS = Path("/sys")
 # By rtslib's name of the fabric, its directory in configfs.
 FABRICS = {"tcm_fc": "fc", "qla2xxx": "qla2xxx"}
 PORT_GROUP = "tpgt_1"
-WWPN = re.compile(r"[0-9a-f]{16}")
-WWPNS_FORM = "the WWPNs of the host's Fibre Channel ports, 16 hexadecimal digits each, as in 500a098280cba500"
 # Some adapters look for no more than these, others for as many as two levels of addressing have.
 FIRST_LUNS = 255
 MOST_LUN = 16383
@@ -49,17 +47,10 @@ class FibreChannel(lio.Lio):
     # What only reads
 
     def holder(self, connector: Mapping[str, Any]) -> Holder:
-        given = connector.get("wwpns")
-        wwpns = [normal_wwpn(one) for one in given] if isinstance(given, list) else []
-        if not wwpns or not all(wwpns):
-            raise invalid("connector.wwpns", WWPNS_FORM, given)
-        initiator = "+".join(sorted({str(wwpn) for wwpn in wwpns}))
-        return Holder(
-            rules.connector_host(connector), initiator, rules.connector_multipath(connector), known_by="wwpns"
-        )
+        return identity.holder("wwpns", connector)
 
     def knows(self, initiator: str) -> bool:
-        return all(WWPN.fullmatch(name) for name in initiator.split("+"))
+        return all(identity.WWPN.fullmatch(name) for name in initiator.split("+"))
 
     def export(self, volume_id: str) -> Optional[dict[str, Any]]:
         saved = not lio.is_marked(volume_id)
@@ -265,12 +256,6 @@ class FibreChannel(lio.Lio):
                 yield from target.get("tpgs", [])
 
 
-def normal_wwpn(text: Any) -> Optional[str]:
-    """A WWPN in lower case without separators; None for what is none."""
-    digits = re.sub("^0x|:", "", text.lower()) if isinstance(text, str) else ""
-    return digits if WWPN.fullmatch(digits) else None
-
-
 def _merged(saved: Mapping[str, Any], present: Mapping[str, Any], changed: set[str]) -> dict[str, Any]:
     """A target's group with what the kernel has of the volumes that were changed, and what was saved of all others."""
 
@@ -304,7 +289,7 @@ def _seen() -> set[tuple[str, str]]:
             own = (SYSFS / f"class/fc_host/host{number}/port_name").read_text(encoding="ascii")
             other = (remote / "port_name").read_text(encoding="ascii")
             if (remote / "port_state").read_text(encoding="ascii").strip() == "Online":
-                found.add((str(normal_wwpn(own.strip())), str(normal_wwpn(other.strip()))))
+                found.add((str(identity.normal_wwpn(own.strip())), str(identity.normal_wwpn(other.strip()))))
         except OSError:  # it is on its way out
             continue
     return found

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.identity import normal_wwpn
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import (
-    FibreChannel,
-    normal_wwpn,
-)
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import FibreChannel
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
