@@ -127,7 +127,8 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
         job.record = known.get(volume.id)
         wwn = volume.wwn or (job.record.wwn if job.record else None)
         export = job.wanted.export.knowing(job.record.attach_info if job.record else {})
-        job.found = export.find(now, wwn) if job.record or not export.record_decides else Found()
+        known_here = export.portals and (job.record or not export.record_decides)
+        job.found = export.find(now, wwn) if known_here else Found()
         job.link = attachment.stable_link(view, export, job.found)
         job.before = _description(job, view)
         job.takes_map = job.wanted.multipath and job.wanted.export.takes_map(view)
@@ -141,7 +142,7 @@ def _survey(jobs: list[_Job], enforce_multipath: bool, view: Sysfs, records: Rec
                     "multipathd does not run on this host. Start it, or do not ask for enforce_multipath.",
                     field="enforce_multipath",
                 )
-            if job.record and job.record.attached:
+            if job.record and job.record.attached and export.portals:
                 _check_leaves_nothing(export, job.record, job.found, now, wwn)
             map_possible = job.takes_map and multipathd_runs is not False
             plan = plan_attach(job.wanted, job.record, job.found, map_possible, job.link is not None)

@@ -110,9 +110,10 @@ def predicted(connection: Connection, host: str, multipath_map: bool, joins_path
         joins_paths: whether one device, that map or another, would stand for all the paths.
     """
     volume = connection.volume
+    links = connection.export.links(volume.wwn, multipath_map) if connection.export.portals else []
     return {
         **not_attached(volume.as_dict(), host),
-        "path": next(iter(connection.export.links(volume.wwn, multipath_map)), None),
+        "path": next(iter(links), None),
         "multipath": joins_paths,
         "size_bytes": volume.size_bytes,
     }

@@ -12,7 +12,11 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
-from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS, validate
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import (
+    PROTOCOLS,
+    unmade,
+    validate,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.module import SECRET_KEYS
 
 WWN = re.compile(r"[0-9a-fA-F]+|(uuid|eui|nvme)\.[0-9a-fA-F-]+")
@@ -95,8 +99,11 @@ def parse(given: Any, where: str, *, to_attach: bool, predicted_allowed: bool) -
             field=f"{where}.connection_info.driver_volume_type",
             candidates=near or None,
         )
-    data = _mapping(info.get("data"), f"{where}.connection_info.data")
-    export = validate(protocol, data, f"{where}.connection_info.data", to_attach and connected)
+    if to_attach and not connected and info.get("data") is None:
+        export = unmade(protocol)
+    else:
+        data = _mapping(info.get("data"), f"{where}.connection_info.data")
+        export = validate(protocol, data, f"{where}.connection_info.data", to_attach and connected)
     names = export.names(connection.get("connector"))
     return Connection(
         volume,

@@ -42,7 +42,10 @@ class Wanted:
 
     @property
     def paths_expected(self) -> int:
-        return len(self.portals) if self.multipath else 1
+        if not self.multipath:
+            return 1
+        # How many an export will have that does not exist yet, only its maker knows.
+        return len(self.portals) or max(self.min_paths, 1)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import (
     open_iscsi,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.host.engines import iscsi
+from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.registry import PROTOCOLS
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.modules import volume_attach
 from ansible_collections.brickwork.storage.tests.unit.host.examples import (
@@ -157,6 +158,26 @@ def test_check_mode_predicts_from_a_predicted_connection(host: Host) -> None:
     given = connection(connected=False, connection_info={"driver_volume_type": "iscsi", "data": data})
     assert host.run(check_mode=True, connections=[given])["changed"] is True
     assert host.run(connections=[given])["field"] == "connections[0].connected"
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("multipath", [True, False])
+def test_check_mode_predicts_from_an_export_that_only_its_maker_will_know(
+    host: Host, protocol: str, multipath: bool
+) -> None:
+    unmade = {"driver_volume_type": protocol, "data": None}
+    given = connection(connected=False, connection_info=unmade, volume=volume(wwn=None))
+    result = host.run(check_mode=True, connections=[given], multipath=multipath, min_paths=1)
+    (found,) = result["attachments"]
+    assert (result["changed"], found["attached"], found["path"]) == (True, False, None)
+    # It is none to detach: what there is of it is not in it.
+    assert host.run(connections=[given], state="absent")["field"] == "connections[0].connection_info.data"
+
+
+def test_check_mode_refuses_what_no_export_of_the_protocol_can(host: Host) -> None:
+    given = connection(connected=False, connection_info={"driver_volume_type": "rbd", "data": None})
+    assert host.run(check_mode=True, connections=[given], min_paths=2, multipath=True)["field"] == "min_paths"
+    assert host.run(check_mode=True, connections=[given], persistent=True)["error_code"] == "unimplemented"
 
 
 def test_check_mode_predicts_a_detach(host: Host, capture: Capture) -> None:

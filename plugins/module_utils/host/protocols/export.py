@@ -41,7 +41,8 @@ class Export(ABC):
     A protocol is a class of this kind. It only reads; what acts on the host is its engine.
 
     Args:
-        portals: the ways to it, at least one; without multipath the first that works is used.
+        portals: the ways to it; without multipath the first that works is used. None where check mode predicts an export
+            that only its maker will know: such a volume is looked for nowhere.
     """
 
     portals: tuple[Portal, ...]

@@ -81,11 +81,14 @@ def _boot_id(view: Sysfs) -> str:
     return text(view.root / "proc/sys/kernel/random/boot_id")
 
 
+def kind_of(protocol: str) -> type[OtherExport]:
+    return FileSystemExport if protocol in FILE_SYSTEMS else OtherExport
+
+
 def validate(protocol: str, data: dict[str, Any], where: str) -> OtherExport:
     """Check the C(data) of a protocol's connection_info, as far as it can be checked here."""
     if protocol == "vzstorage" and ":" in str(data.get("export", "")).rpartition("/")[2]:
         # It would be kept with the export; the message must not repeat it.
         raise invalid(f"{where}.export", "no password in it: let the host join with pstorage auth-node once", "***")
     settings = {f"{protocol}_mount_point_base": shares.DIRECTORY} if protocol in MOUNTED else {}
-    kind = FileSystemExport if protocol in FILE_SYSTEMS else OtherExport
-    return kind((Portal(protocol, ""),), data, protocol.upper(), settings)
+    return kind_of(protocol)((Portal(protocol, ""),), data, protocol.upper(), settings)

@@ -8,7 +8,7 @@ Each is imported where a connection asks for it: a repeat that finds nothing to 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols.export import Export
 
@@ -33,34 +33,44 @@ def validate(protocol: str, data: dict[str, Any], where: str, secret_needed: boo
     Raises:
         StorageError: C(invalid_argument), naming the field and what was expected.
     """
+    return _of(protocol)[1](data, where, secret_needed)
+
+
+def unmade(protocol: str) -> Export:
+    """An export that does not exist yet, and of which nothing but its protocol is known.
+
+    Args:
+        protocol: one of PROTOCOLS.
+    """
+    return _of(protocol)[0](())
+
+
+def _of(protocol: str) -> tuple[Callable[[tuple[()]], Export], Callable[[dict[str, Any], str, bool], Export]]:
+    """What makes an export of its portals alone, and what of data."""
     if protocol == "fibre_channel":
         from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import fibre_channel
 
-        return fibre_channel.validate(data, where, secret_needed)
-    if protocol == "iscsi":
+        return fibre_channel.FibreChannelExport, fibre_channel.validate
+    if protocol in ("iscsi", "iser"):
         from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
 
-        return iscsi.validate(data, where, secret_needed)
-    if protocol == "iser":
-        from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import iscsi
-
-        return iscsi.validate_iser(data, where, secret_needed)
+        return iscsi.IscsiExport, iscsi.validate if protocol == "iscsi" else iscsi.validate_iser
     if protocol == "local":
         from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import local
 
-        return local.validate(data, where, secret_needed)
+        return local.LocalExport, local.validate
     if protocol == "nfs":
         from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import nfs
 
-        return nfs.validate(data, where, secret_needed)
+        return nfs.NfsExport, nfs.validate
     if protocol in ("nvme", "nvmeof"):
         from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import nvmeof
 
-        return nvmeof.validate(data, where, secret_needed)
+        return nvmeof.NvmeExport, nvmeof.validate
     if protocol == "rbd":
         from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import rbd
 
-        return rbd.validate(data, where, secret_needed)
+        return rbd.RbdExport, rbd.validate
     from ansible_collections.brickwork.storage.plugins.module_utils.host.protocols import other
 
-    return other.validate(protocol, data, where)
+    return other.kind_of(protocol), lambda data, where, _secret_needed: other.validate(protocol, data, where)
