@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 VOLUMES = ("test-data", "test-log")
 HOSTS = ("host1", "host2")
+
+
+def pytest_configure() -> None:
+    """Whoever ends the tests wants to read where they were, and the lab as it was."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.brickwork.storage.tests.integration.adhoc import AdHoc
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = CHECKOUT / ".lab"
 LIMIT = 600
@@ -49,13 +51,12 @@ class Lab:
     """The machines of a lab that is up."""
 
     _sockets: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="lab-"))
+    _ad_hoc: AdHoc = field(default_factory=lambda: AdHoc([str(LAB / "run")], LIMIT))
     _connectors: dict[tuple[str, bool], dict[str, Any]] = field(default_factory=dict)
 
-    def ansible(self, *arguments: str, verbose: bool = False) -> subprocess.CompletedProcess[str]:
+    def ansible(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run an ad-hoc command."""
-        command = [str(LAB / "run"), "ansible", "-i", str(LAB / "inventory.yml"), *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environment, check=False)
+        return self._ad_hoc.run(["-i", str(LAB / "inventory.yml"), *arguments])
 
     def module(
         self, machine: str, name: str, *, check: bool = False, python: str = "", **arguments: Any

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv" / "bin"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "brickwork-test"
 BUILD = ROOT / "build"
+# How many seconds a command that is ended has for tidying up: tests on the lab release what they hold there.
+GRACE = 60
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     try:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=GRACE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -15,7 +15,7 @@ NEEDS = tuple(need for need in ("fc", "nvme") if (ROOT / "tests" / "integration"
 
 # Whether to run what takes long, too; and how many seconds the tests on the lab may then take, and without it.
 FULL = bool(os.environ.get("FULL"))
-LAB_LIMIT = 14400 if FULL else 2400
+LAB_LIMIT = 14400 if FULL else 3000
 
 
 def unit() -> Tally:
@@ -26,17 +26,23 @@ def unit() -> Tally:
 def integration() -> Tally:
     """Run the tests under tests/integration that any lab is enough for, where they reach it."""
     others = [f"--ignore={file}" for need in NEEDS for file in _files(need)]
-    return _pytest("integration", "tests/integration", *others, prefix=(".lab/run",), limit=LAB_LIMIT)
+    return _on_lab("integration", "tests/integration", *others)
 
 
 def integration_with(need: str) -> Tally:
     """Run the tests of what only some labs have."""
-    return _pytest(f"integration-{need}", *_files(need), prefix=(".lab/run",), limit=LAB_LIMIT)
+    return _on_lab(f"integration-{need}", *_files(need))
 
 
 def _files(need: str) -> list[str]:
     found = (ROOT / "tests" / "integration").glob(f"test_{need}*.py")
     return sorted(str(file.relative_to(ROOT)) for file in found)
+
+
+def _on_lab(name: str, *arguments: str) -> Tally:
+    # Each test's name before it begins, and at the end where the time went: these take minutes, and may hang.
+    shown = ("--verbose", "--durations=15")
+    return _pytest(name, *shown, *arguments, prefix=(".lab/run",), limit=LAB_LIMIT)
 
 
 def _pytest(name: str, *arguments: str, prefix: tuple[str, ...] = (), limit: int) -> Tally:
