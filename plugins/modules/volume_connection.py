@@ -131,7 +131,9 @@ connections:
       returned: always
       type: dict
     connection_info:
-      description: What the host connects with, in os-brick's form; null for a volume that was released.
+      description:
+        - What the host connects with, in os-brick's form; null for a volume that was released.
+        - In check mode its C(data) is null where only the storage's driver will know it.
       returned: always
       type: dict
       sample:

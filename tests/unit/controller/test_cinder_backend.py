@@ -205,7 +205,7 @@ def test_a_check_changes_nothing(controller: Controller) -> None:
     controller.volume("db", size="1GiB")
     records = controller.store.volumes("fake")
     [predicted] = controller.connection("db", connector=HOST1, check_mode=True)["connections"]
-    assert (predicted["connected"], predicted["connection_info"]["data"]["target_portal"]) == (False, None)
+    assert (predicted["connected"], predicted["connection_info"]["data"]) == (False, None)
     assert (controller.store.volumes("fake"), controller.storage.targets) == (records, {})
 
 

@@ -304,7 +304,7 @@ class CinderBackend(Backend):
         attachment = record.attachment(holder.host) if record else None
         if attachment and attachment.connection_info:
             return attachment.connection_info
-        return connecting.predicted(self.protocol, volume.id)
+        return connecting.predicted(self.protocol)
 
     # Edges
 

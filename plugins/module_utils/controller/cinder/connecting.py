@@ -33,22 +33,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 
 # Ask the driver: a method, and its arguments.
 Ask = Callable[..., Any]
-_UNKNOWN = {
-    "iscsi": (
-        "target_portal",
-        "target_iqn",
-        "target_lun",
-        "target_portals",
-        "target_iqns",
-        "target_luns",
-        "auth_password",
-    ),
-    "nvmeof": ("target_nqn", "portals"),
-    "fibre_channel": ("target_wwn", "target_lun"),
-    "rbd": ("name", "hosts", "ports"),
-    "nfs": ("export", "name"),
-}
-_UNKNOWN["iser"] = _UNKNOWN["iscsi"]
 
 
 def export(record: VolumeRecord) -> Optional[dict[str, Any]]:
@@ -70,12 +54,9 @@ def reduced_export(record: VolumeRecord, hosts: Sequence[str]) -> Optional[dict[
     return {"state": record.export, "hosts": {one.host: one.state for one in record.attachments if one.host in hosts}}
 
 
-def predicted(protocol: str, volume_id: str) -> dict[str, Any]:
+def predicted(protocol: str) -> dict[str, Any]:
     """A connection that is not made yet: only the driver knows what will be in it."""
-    return {
-        "driver_volume_type": protocol,
-        "data": {**dict.fromkeys(_UNKNOWN.get(protocol, ())), "volume_id": volume_id, "access_mode": "rw"},
-    }
+    return {"driver_volume_type": protocol, "data": None}
 
 
 class Connections:
