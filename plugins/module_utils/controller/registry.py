@@ -9,14 +9,24 @@ from typing import Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.backend import LvmBackend
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
+# How the names of Cinder's drivers begin.
+CINDER = "cinder.volume.drivers."
+
+# What follows is imported by who uses it alone: each takes as long as the built-in backend's whole code, which Ansible's modules
+# compile anew in each call.
+
+
+def _cinder(section: config.Section, deadline: Deadline) -> Backend:
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.backend import CinderBackend
+
+    return CinderBackend.from_section(section, deadline)
+
 
 def _cinder_service(section: config.Section, deadline: Deadline) -> Backend:
-    # Imported by who uses it alone: what it needs for the network takes as long as the built-in backend's whole code.
     from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.backend import (
         CinderServiceBackend,
     )
@@ -62,13 +72,13 @@ def open_backend(path: str, name: Optional[str], deadline: Deadline) -> Backend:
         deadline: by when everything that is asked of it must have ended.
     """
     section = config.enabled(path, name)
-    if section.driver.startswith(cinder.PREFIX):
-        return cinder.CinderBackend.from_section(section, deadline)
+    if section.driver.startswith(CINDER):
+        return _cinder(section, deadline)
     if section.driver not in DRIVERS:
         candidates = rules.near(section.driver, DRIVERS)
         raise section.error(
             "volume_driver",
-            f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {cinder.PREFIX}…",
+            f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {CINDER}…",
             candidates=candidates,
         )
     return DRIVERS[section.driver](section, deadline)

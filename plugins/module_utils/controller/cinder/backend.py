@@ -51,7 +51,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.confi
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-PREFIX = "cinder.volume.drivers."
 GIB = 1024**3
 # To take back what could not be finished, whatever the time of the call.
 UNDO_SECONDS = 60

@@ -9,18 +9,45 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.identity import normal_wwpn
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, Portal
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import FibreChannel
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
 
+if TYPE_CHECKING:
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import FibreChannel
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
+
+# Each protocol's code is imported where it is used alone: Ansible's modules compile what they import anew in each call.
+
+
+def _iscsi() -> type[Iscsi]:
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
+
+    return Iscsi
+
+
+def _nvmet() -> type[Nvmet]:
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.nvmet import Nvmet
+
+    return Nvmet
+
+
+def _fibre_channel() -> type[FibreChannel]:
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.fibre_channel import FibreChannel
+
+    return FibreChannel
+
+
 # By target_protocol.
-EXPORTERS: dict[str, type[Exporter]] = {"iscsi": Iscsi, "nvmet_tcp": Nvmet, "fibre_channel": FibreChannel}
+EXPORTERS: dict[str, Callable[[], type[Exporter]]] = {
+    "iscsi": _iscsi,
+    "nvmet_tcp": _nvmet,
+    "fibre_channel": _fibre_channel,
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +64,8 @@ class Settings:
     def exporter(self) -> Exporter:
         """What exports the volumes."""
         if self.target_protocol == "fibre_channel":
-            return FibreChannel(self.target_wwpns)
-        return EXPORTERS[self.target_protocol](self.target_prefix, self.portals)
+            return _fibre_channel()(self.target_wwpns)
+        return EXPORTERS[self.target_protocol]()(self.target_prefix, self.portals)
 
 
 def settings_of(section: Section) -> Settings:
@@ -64,7 +91,7 @@ def settings_of(section: Section) -> Settings:
         raise section.error(
             "lvm_mirrors", "mirrors are not supported; leave it out, or make the volume group of devices that have them"
         )
-    exporter = EXPORTERS[values["target_protocol"]]
+    exporter = EXPORTERS[values["target_protocol"]]()
     portals, prefix = _portals(section, exporter, values) if exporter.has_portals else ([], "")
     for name, options in section.others.items():
         if (options.get("volume_driver"), options.get("volume_group")) == (section.driver, values["volume_group"]):
