@@ -40,7 +40,7 @@ class AdHoc:
             answer = ""
             try:
                 print(json.dumps([arguments, output.name, errors.name]), file=server.stdin, flush=True)
-                answered, _, _ = select.select([server.stdout], [], [], self.limit)
+                answered = select.select([server.stdout], [], [], self.limit)[0]
                 answer = server.stdout.readline() if answered else ""
             finally:
                 # The answer to this command is not to be taken for the next one's.
