@@ -18,8 +18,8 @@ AUTO, KVM, UML, QEMU = "auto", "kvm", "uml", "qemu"
 CHOICES = (AUTO, KVM, UML, QEMU)
 
 # What a scenario may ask for that User-Mode Linux's kernel does not have.
-NVME, FIBRE_CHANNEL = "nvme", "fc"
-NEEDS = (NVME, FIBRE_CHANNEL)
+NVME, FIBRE_CHANNEL, RDMA = "nvme", "fc", "rdma"
+NEEDS = (NVME, FIBRE_CHANNEL, RDMA)
 
 INIT = "/usr/lib/lab/init"
 

@@ -11,7 +11,7 @@ from .command import BUILD, ROOT, run
 from .tally import Tally, failed, read_junit
 
 # What only some labs have; its tests are in files that begin with its name, as tests/integration/test_fc.py.
-NEEDS = tuple(need for need in ("fc", "nvme") if (ROOT / "tests" / "integration" / f"test_{need}.py").exists())
+NEEDS = tuple(need for need in ("fc", "nvme", "rdma") if (ROOT / "tests" / "integration" / f"test_{need}.py").exists())
 
 # Whether to run what takes long, too; and how many seconds the tests on the lab may then take, and without it.
 FULL = bool(os.environ.get("FULL"))
