@@ -19,6 +19,11 @@ VOLUMES = ("test-data", "test-log")
 HOSTS = ("host1", "host2")
 
 
+# A failed assertion of these is told as one of a test is.
+for name in ("contract", "writing"):
+    pytest.register_assert_rewrite(f"ansible_collections.brickwork.storage.tests.integration.{name}")
+
+
 def pytest_configure() -> None:
     """Whoever ends the tests wants to read where they were, and the lab as it was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+from ansible_collections.brickwork.storage.tests.integration.writing import Writer
 
 MOUNT = "mkdir -p /mnt/test && mkfs.ext4 -q {path} && mount {path} /mnt/test"
 
@@ -149,28 +150,12 @@ def test_a_volume_held_by_one_host_is_refused_to_another(lab: Lab, volume: str) 
 def test_detaching_one_of_two_hosts_leaves_the_others_io_running(lab: Lab, volume: str) -> None:
     for host in ("host1", "host2"):
         lab.attach(host, lab.connect(host, volume, shared=True), min_paths=2)
-    path = lab.succeed("host2", "volume_attach", connections=lab.connect("host2", volume, shared=True), multipath=True)
-    device = path["attachments"][0]["path"]
-    lab.ssh(
-        "host2",
-        f"""
-        mkdir -p /run/test; rm -f /run/test/failed; : > /run/test/written
-        cat > /run/test/writer <<'WRITER'
-        while [ ! -e /run/test/stop ]; do
-            dd if=/dev/zero of={device} bs=4096 count=1 oflag=direct conv=notrunc status=none || echo failed >> /run/test/failed
-            echo >> /run/test/written
-        done
-WRITER
-        rm -f /run/test/stop; nohup sh /run/test/writer >/dev/null 2>&1 &
-        """,
-    )
+    again = lab.succeed("host2", "volume_attach", connections=lab.connect("host2", volume, shared=True), multipath=True)
+    writer = Writer(lab, "host2", again["attachments"][0]["path"])
     lab.detach("host1", volume)
     lab.disconnect("host1", volume)
-    before = int(lab.ssh("host2", "wc -l < /run/test/written"))
-    time.sleep(2)
-    after = int(lab.ssh("host2", "touch /run/test/stop; sleep 1; wc -l < /run/test/written"))
-    assert after > before > 0
-    assert "failed" not in lab.ssh("host2", "cat /run/test/failed 2>/dev/null; true")
+    writer.prove()
+    writer.stop()
     lab.detach("host2", volume)
     lab.disconnect("host2", volume)
 

@@ -12,11 +12,12 @@ import pytest
 
 from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+from ansible_collections.brickwork.storage.tests.integration.writing import MIB, read, write
 
 CONTROLLER = "controller"
 HOST = "host1"
-MIB = 1024**2
-SIZE = 64 * MIB
+SIZE_MIB = 64
+SIZE = SIZE_MIB * MIB
 NAMES = ("snap-data", "snap-clone", "snap-copy", "snap-other")
 SNAPSHOTS = ("snap-then", "snap-later")
 POOL = "vg0-pool"
@@ -94,23 +95,9 @@ def backend(lab: Lab, config: dict[str, Any]) -> Iterator[Backend]:
     assert found.listing() == before
 
 
-def write(lab: Lab, machine: str, device: str, seed: str, mib: int = SIZE // MIB) -> str:
-    """Fill the beginning of a device with bytes that a seed decides, past every cache; returns their checksum."""
-    return lab.ssh(
-        machine,
-        f"openssl enc -aes-128-ctr -nosalt -pass pass:{seed} -in /dev/zero 2>/dev/null | head -c {mib * MIB} > /run/written\n"
-        f"dd if=/run/written of={device} bs=1M oflag=direct conv=fsync,notrunc status=none\n"
-        "sha256sum < /run/written; rm /run/written",
-    )
-
-
-def read(lab: Lab, machine: str, device: str, mib: int = SIZE // MIB) -> str:
-    return lab.ssh(machine, f"dd if={device} bs=1M count={mib} iflag=direct status=none | sha256sum")
-
-
 def test_what_an_attached_volume_had_is_in_the_clone_and_in_the_copy(backend: Backend, lab: Lab) -> None:
     device = backend.attach("snap-data")
-    then = write(lab, HOST, device, "then")
+    then = write(lab, HOST, device, "then", SIZE_MIB)
     predicted = lab.module(
         CONTROLLER, "volume_snapshot", check=True, snapshots=["snap-then"], volume="snap-data", **backend.config
     )
@@ -120,7 +107,7 @@ def test_what_an_attached_volume_had_is_in_the_clone_and_in_the_copy(backend: Ba
     again = backend.snapshot("snap-then", volume="snap-data")
     assert (again["changed"], again["snapshots"]) == (False, taken["snapshots"])
 
-    now = write(lab, HOST, device, "now")
+    now = write(lab, HOST, device, "now", SIZE_MIB)
     assert now != then
     clone = backend.volume("snap-clone", snapshot="snap-then", size=str(2 * SIZE))["volumes"][0]
     copy = backend.volume("snap-copy", source_volume="snap-data")["volumes"][0]
@@ -128,24 +115,24 @@ def test_what_an_attached_volume_had_is_in_the_clone_and_in_the_copy(backend: Ba
     assert not backend.volume("snap-clone", snapshot="snap-then", size=str(2 * SIZE))["changed"]
     assert not backend.volume("snap-copy", source_volume="snap-data")["changed"]
 
-    assert read(lab, HOST, backend.attach("snap-clone")) == then
-    assert read(lab, HOST, backend.attach("snap-copy")) == now
+    assert read(lab, HOST, backend.attach("snap-clone"), SIZE_MIB) == then
+    assert read(lab, HOST, backend.attach("snap-copy"), SIZE_MIB) == now
     # They are on their own: what is written to one is in no other.
-    write(lab, HOST, device, "later", mib=1)
+    write(lab, HOST, device, "later", 1)
     backend.snapshot("snap-then", state="absent")
-    assert read(lab, CONTROLLER, "/dev/vg0/snap-clone") == then
-    assert read(lab, CONTROLLER, "/dev/vg0/snap-copy") == now
+    assert read(lab, CONTROLLER, "/dev/vg0/snap-clone", SIZE_MIB) == then
+    assert read(lab, CONTROLLER, "/dev/vg0/snap-copy", SIZE_MIB) == now
     for name in ("snap-data", "snap-clone", "snap-copy"):
         backend.detach(name)
 
 
 def test_a_snapshot_holds_whatever_is_written(backend: Backend, lab: Lab) -> None:
-    then = write(lab, CONTROLLER, "/dev/vg0/snap-data", "then")
+    then = write(lab, CONTROLLER, "/dev/vg0/snap-data", "then", SIZE_MIB)
     backend.snapshot(*SNAPSHOTS, volume="snap-data")
-    write(lab, CONTROLLER, "/dev/vg0/snap-data", "all of it")
+    write(lab, CONTROLLER, "/dev/vg0/snap-data", "all of it", SIZE_MIB)
     backend.volume("snap-clone", "snap-copy", snapshot="snap-later")
-    assert read(lab, CONTROLLER, "/dev/vg0/snap-clone") == then
-    assert read(lab, CONTROLLER, "/dev/vg0/snap-copy") == then
+    assert read(lab, CONTROLLER, "/dev/vg0/snap-clone", SIZE_MIB) == then
+    assert read(lab, CONTROLLER, "/dev/vg0/snap-copy", SIZE_MIB) == then
 
 
 def test_refusals(backend: Backend, lab: Lab) -> None:
@@ -217,7 +204,7 @@ def interpreter(lab: Lab) -> None:
 def test_a_killed_copy_is_completed_or_removed(
     backend: Backend, lab: Lab, source: str, delay: float, step: int
 ) -> None:
-    data = write(lab, CONTROLLER, "/dev/vg0/snap-data", "then")
+    data = write(lab, CONTROLLER, "/dev/vg0/snap-data", "then", SIZE_MIB)
     backend.snapshot("snap-then", volume="snap-data")
     without = backend.listing()
     arguments: dict[str, Any] = {
@@ -233,7 +220,7 @@ def test_a_killed_copy_is_completed_or_removed(
             backend.refuse("volume_connection", "failed_precondition", volumes=["snap-clone"], connector=connector)
         if repeated:
             backend.volume("snap-clone", **{key: value for key, value in arguments.items() if key != "volumes"})
-            assert read(lab, CONTROLLER, "/dev/vg0/snap-clone") == data, f"after moment {moment}"
+            assert read(lab, CONTROLLER, "/dev/vg0/snap-clone", SIZE_MIB) == data, f"after moment {moment}"
             assert "brickwork.unfinished" not in backend.listing()
             assert "brickwork_copy" not in backend.listing()
         backend.volume("snap-clone", state="absent")

@@ -14,6 +14,15 @@ from .commands import run
 # The checkout's own: its version is pinned, where a distribution's Python may have no pip at all.
 _PIP = (Path(__file__).resolve().parents[2] / ".venv/bin/python", "-m", "pip")
 
+# Run by the environment's Python, as pip would do it there: a program's name and path.
+_WRITE_PROGRAM = """
+import importlib.metadata, pathlib, sys
+name, path = sys.argv[1], pathlib.Path(sys.argv[2])
+(found,) = importlib.metadata.entry_points(group="console_scripts", name=name)
+path.write_text(f"#!{sys.executable}\\nimport sys\\nfrom {found.module} import {found.attr}\\nsys.exit({found.attr}())\\n")
+path.chmod(0o755)
+"""
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -21,12 +30,15 @@ class Environment:
     python: str  # the machines' own version, as in 3.13
     requirements: Path  # pins everything: what its packages need in turn, too
     imports: str  # a module whose import tells that nothing is missing
+    programs: tuple[str, ...] = ()  # those of its packages' that somebody starts
+    sees_system: bool = False  # Debian's packages, for libraries that pip has not, such as Ceph's
 
     def make(self, root: Path) -> None:
         """Make it in a machine's root directory."""
         directory = root / self.path.lstrip("/")
         packages = directory / f"lib/python{self.python}/site-packages"
-        run("chroot", root, "/usr/bin/python3", "-m", "venv", "--without-pip", self.path)
+        options = ["--without-pip", *(["--system-site-packages"] if self.sees_system else [])]
+        run("chroot", root, "/usr/bin/python3", "-m", "venv", *options, self.path)
         run(
             *_PIP, "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps",
             "--only-binary=:all:", f"--python-version={self.python}", f"--target={packages}",
@@ -35,5 +47,7 @@ class Environment:
         # Its programs would start with this computer's Python.
         shutil.rmtree(packages / "bin", ignore_errors=True)
         python = f"{self.path}/bin/python3"
+        for program in self.programs:
+            run("chroot", root, python, "-c", _WRITE_PROGRAM, program, f"{self.path}/bin/{program}")
         run("chroot", root, python, "-m", "compileall", "-q", f"{self.path}/lib")
         run("chroot", root, python, "-c", f"import {self.imports}")

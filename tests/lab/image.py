@@ -126,7 +126,8 @@ def key(system: System, kernel: Kernel, overlay: Path = _OVERLAY) -> str:
         add("recipe", hashlib.sha256(path.read_bytes()).hexdigest())
     add("system", system.name, system.suite, "packages", *system.packages)
     for environment in system.environments:
-        add("environment", environment.path, *lines(environment.requirements))
+        add("environment", environment.path, *environment.programs, environment.sees_system)
+        add("environment's packages", *lines(environment.requirements))
     add("kernel", kernel.name, *kernel.identity, "packages", *kernel.packages)
     for path in sorted(overlay.rglob("*")):
         if path.is_file():

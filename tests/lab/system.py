@@ -41,6 +41,15 @@ DEBIAN13 = System(
         Environment(
             "/opt/os-brick-7.1", "3.13", _HERE / "rootfs-os-brick-7.1.txt", imports="os_brick.initiator.connector"
         ),
+        # As controller_setup makes it.
+        Environment(
+            "/opt/brickwork/cinder",
+            "3.13",
+            _HERE / "rootfs-cinder-29.txt",
+            imports="cinder.volume.driver",
+            programs=("cinder-rtstool",),
+            sees_system=True,
+        ),
     ),
 )
 DEBIAN12 = System(plan.DEBIAN12, "bookworm", (_EVERYWHERE,))

@@ -62,7 +62,7 @@ def test_other_file_other_key(overlay: Path, change: Callable[[Path], object]) -
 def test_other_system_other_key(overlay: Path, tmp_path: Path) -> None:
     before = image.key(DEBIAN13, kernel(), overlay)
     assert image.key(DEBIAN12, kernel(), overlay) != before
-    (environment,) = DEBIAN13.environments
+    environment = DEBIAN13.environments[0]
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("os-brick==7.1.0\n")
     other = replace(DEBIAN13, environments=(replace(environment, requirements=requirements),))

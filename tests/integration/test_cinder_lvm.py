@@ -1,0 +1,49 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract of all backends, kept by Cinder's driver for LVM with LIO, as a section of a cinder.conf describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+
+CONFIG = "/etc/brickwork/test-cinder-lvm.conf"
+# The first five lines of the section are the example of cinderlib's manual.
+SETTINGS = """
+[DEFAULT]
+enabled_backends = lvm
+[lvm]
+volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+volume_group = vg0
+target_helper = lioadm
+volume_backend_name = lvm_iscsi
+use_multipath_for_image_xfer = true
+target_ip_address = 10.77.1.10
+target_secondary_ip_addresses = 10.77.2.10
+"""
+LOOK = """
+lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0; vgs --noheadings --units b -o vg_free vg0
+ls -d /sys/kernel/config/target/iscsi/iqn.* /sys/kernel/config/target/core/*/* 2>/dev/null | grep -v /hba_
+true
+"""
+
+
+@pytest.fixture(scope="module")
+def storage(lab: Lab) -> Iterator[Storage]:
+    lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
+    yield Storage(lab, CONFIG, LOOK)
+    lab.ssh("controller", f"rm {CONFIG}")
+
+
+class TestFlow(Flow):
+    """Seen in every run."""
+
+
+@pytest.mark.full
+class TestContract(Contract):
+    """The rest, which takes minutes: Cinder's own programs take long to start."""
