@@ -29,7 +29,7 @@ class Section:
         name: of the section, which is the backend's name.
         driver: its C(volume_driver).
         path: of the file.
-        given: the options set in the section.
+        given: the options set in the section, as the file has them.
         others: the other enabled sections by name, each with its options as the file has them.
         digest: of everything in the file that can have a say in this backend; it differs where that does.
     """
@@ -37,7 +37,7 @@ class Section:
     name: str
     driver: str
     path: str
-    given: frozenset[str]
+    given: Mapping[str, str]
     others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     digest: str = ""
 
@@ -56,7 +56,7 @@ class Section:
         cfg = library("oslo_config.cfg")
         known = [cfg.StrOpt("volume_driver"), cfg.StrOpt("volume_backend_name"), *options(cfg)]
         names = [option.dest for option in known]
-        for name in sorted(self.given - set(names)):
+        for name in sorted(set(self.given) - set(names)):
             candidates = rules.near(name, names)
             hint = f"; did you mean {' or '.join(candidates)}?" if candidates else ""
             raise self.error(name, f"driver {self.driver} has no such option{hint}", candidates=candidates)
@@ -108,7 +108,7 @@ def enabled(path: str, backend: Optional[str]) -> Section:
     if not section.get("volume_driver"):
         raise StorageError("invalid_argument", f"{path}: [{chosen}] volume_driver is missing.", field="volume_driver")
     others = {name: sections[name] for name in names if name != chosen and name in sections}
-    return Section(chosen, section["volume_driver"], path, frozenset(section), others, _digest(sections, chosen))
+    return Section(chosen, section["volume_driver"], path, section, others, _digest(sections, chosen))
 
 
 def names_of_enabled(path: str) -> list[str]:

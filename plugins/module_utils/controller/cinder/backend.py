@@ -34,6 +34,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     connecting,
     identity,
     local_sessions,
+    volume_type,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import (
     AVAILABLE,
@@ -101,6 +102,7 @@ class CinderBackend(Backend):
         Raises:
             StorageError: C(invalid_argument) for an unknown driver or option.
         """
+        volume_type.specs_of(section)
         store = Store(deadline)
         worker = _worker(section, store)
         return cls(section, store, worker, _known(section, store, worker, deadline), deadline)
@@ -333,6 +335,7 @@ class CinderBackend(Backend):
             host=self._ask("pool"),
             source_kind=source.kind if source else None,
             source_name=source.name if source else None,
+            specs=volume_type.specs_of(self._section),
         )
 
     def _make(self, kind: type[Any], record_id: str, create: str, delete: str) -> None:
@@ -363,7 +366,7 @@ def _worker(section: Section, store: Store) -> Worker:
             "path": os.path.abspath(section.path),
             "section": section.name,
             "driver": section.driver,
-            "given": sorted(section.given),
+            "given": sorted(set(section.given) - set(volume_type.OPTIONS)),
             "store": os.path.abspath(store.path),
         }
         _workers[key] = Worker(setting)

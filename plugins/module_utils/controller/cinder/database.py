@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, Callable, Optional
 
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import volume_type
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import (
     AVAILABLE,
     CREATING,
@@ -192,9 +193,34 @@ class Database:
         self._store.remove(SnapshotRecord, snapshot_id)
         return {"status": "deleted", "deleted": True}
 
+    # Volume types, each known by what it asks for
+
+    def volume_type_get(self, _context: Any, type_id: str, *_args: Any, **_kwargs: Any) -> Row:
+        for specs in self._specs():
+            found = volume_type.row(specs)
+            if found and found["id"] == type_id:
+                return Row(found)
+        raise self._exception.VolumeTypeNotFound(volume_type_id=type_id)
+
     def volume_type_get_by_name(self, _context: Any, name: str) -> Row:
-        """No volume here has a type; Cinder asks for the one of snapshots that have none."""
+        """Cinder asks for the one of snapshots that have none."""
         return Row(id=None, name=name, extra_specs={})
+
+    def volume_type_extra_specs_get(self, context: Any, type_id: str) -> dict[str, str]:
+        return dict(self.volume_type_get(context, type_id)["extra_specs"])
+
+    def volume_type_qos_specs_get(self, context: Any, type_id: str) -> dict[str, Any]:
+        return {"qos_specs": self.volume_type_get(context, type_id)["qos_specs"]}
+
+    def qos_specs_get(self, _context: Any, qos_id: str, *_args: Any, **_kwargs: Any) -> Row:
+        for specs in self._specs():
+            found = volume_type.qos_row(specs)
+            if found and found["id"] == qos_id:
+                return Row(found)
+        raise self._exception.QoSSpecsNotFound(specs_id=qos_id)
+
+    def _specs(self) -> list[volume_type.Specs]:
+        return [record.specs for record in self._store.volumes(self._backend)]
 
     # Anything of these, as Cinder's objects ask
 
@@ -203,6 +229,10 @@ class Database:
             return self.volume_get(context, item_id)
         if model.__name__ == "Snapshot":
             return self.snapshot_get(context, item_id)
+        if model.__name__ == "VolumeType":
+            return self.volume_type_get(context, item_id)
+        if model.__name__ == "QualityOfServiceSpecs":
+            return self.qos_specs_get(context, item_id)
         raise self._exception.NotFound(f"No {model.__name__} is kept here.")
 
     def resource_exists(self, _context: Any, model: Any, resource_id: str) -> bool:
@@ -282,11 +312,18 @@ def volume_row(record: VolumeRecord) -> Row:
         use_quota=True,
         shared_targets=False,
         volume_attachment=attachment_rows(record),
-        volume_type=None,
+        volume_type_id=volume_type.type_id(record.specs),
+        volume_type=type_row(record),
         volume_metadata=_pairs(record.model.get("metadata")),
         volume_admin_metadata=_pairs(record.model.get("admin_metadata")),
     )
     return row
+
+
+def type_row(record: VolumeRecord) -> Optional[Row]:
+    """The volume type of a volume as a row; None where it has none."""
+    found = volume_type.row(record.specs)
+    return Row(found) if found else None
 
 
 def snapshot_row(record: SnapshotRecord, volume: Optional[VolumeRecord]) -> Row:
@@ -298,6 +335,7 @@ def snapshot_row(record: SnapshotRecord, volume: Optional[VolumeRecord]) -> Row:
         progress="100%",
         use_quota=record.state != TEMPORARY,
         volume=None if volume is None else volume_row(volume),
+        volume_type_id=None if volume is None else volume_type.type_id(volume.specs),
         snapshot_metadata=_pairs(record.model.get("metadata")),
     )
     return row

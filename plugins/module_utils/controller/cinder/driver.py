@@ -269,10 +269,11 @@ class CinderDriver:
         record = self._record(volume_id)
         self._secrets.add_of(record)
         row = Row(volume_row(record), **origin)
-        expected = ["metadata", "admin_metadata", "volume_type", "volume_attachment"]
+        expected = ["metadata", "admin_metadata", "volume_type", "volume_type.extra_specs", "volume_attachment"]
         volume = self._volume_class(self._context)
         volume = self._volume_class._from_db_object(self._context, volume, row, expected_attrs=expected)
-        volume.volume_type = None
+        if row["volume_type"] is None:
+            volume.volume_type = None
         volume.glance_metadata = {}
         volume.obj_reset_changes()
         return volume

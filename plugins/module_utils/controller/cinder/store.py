@@ -48,7 +48,7 @@ MIGRATIONS = (
     CREATE TABLE volumes (
         id TEXT PRIMARY KEY, backend TEXT NOT NULL, name TEXT NOT NULL, size_gib INTEGER NOT NULL, state TEXT NOT NULL,
         host TEXT NOT NULL, growing_gib INTEGER, shared INTEGER NOT NULL, export TEXT NOT NULL, source_kind TEXT, source_name TEXT,
-        model TEXT NOT NULL, UNIQUE (backend, name)
+        specs TEXT NOT NULL, model TEXT NOT NULL, UNIQUE (backend, name)
     );
     CREATE TABLE snapshots (
         id TEXT PRIMARY KEY, backend TEXT NOT NULL, name TEXT NOT NULL, volume_id TEXT NOT NULL, size_gib INTEGER NOT NULL,
@@ -112,6 +112,7 @@ class VolumeRecord:
     Args:
         host: where Cinder's drivers think it is: C(host@backend#pool).
         growing_gib: the size that it is to have; None where it is not growing.
+        specs: of its volume type; see volume_type.py.
         model: what the driver said of it (provider_location and the like), with its secret.
         attachments: in the order of the hosts' names.
     """
@@ -127,6 +128,7 @@ class VolumeRecord:
     export: str = NONE
     source_kind: Optional[str] = None
     source_name: Optional[str] = None
+    specs: dict[str, dict[str, str]] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict, repr=False)
     attachments: tuple[AttachmentRecord, ...] = ()
 
@@ -154,7 +156,7 @@ _TABLES: dict[type[Any], str] = {
     SnapshotRecord: "snapshots",
     AttachmentRecord: "attachments",
 }
-_IN_JSON = frozenset({"capabilities", "connection_info", "connector", "model"})
+_IN_JSON = frozenset({"capabilities", "connection_info", "connector", "model", "specs"})
 _BOOLEAN = frozenset({"grows_connected", "multipath", "shared"})
 
 
