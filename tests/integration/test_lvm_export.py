@@ -27,5 +27,6 @@ class TestFlow(Flow):
     """The main job."""
 
 
+@pytest.mark.full
 class TestContract(Contract):
-    """The rest, in every run too: this is the backend that most will have."""
+    """The rest, of which test_contract and test_snapshots have the usual part."""
