@@ -119,6 +119,18 @@ def carry_out(
     return [replace(one, before=anew.get(one.name, one).before) for one in decisions], failures, backend
 
 
+def decide_each(names: Sequence[str], decide: Callable[[str], Decision[Kind]]) -> tuple[list[Decision[Kind]], Failures]:
+    """What is to become of each; one that is refused does not stop the others."""
+    decisions: list[Decision[Kind]] = []
+    failures: Failures = {}
+    for name in names:
+        try:
+            decisions.append(decide(name))
+        except StorageError as error:
+            failures[name] = error
+    return decisions, failures
+
+
 def locked(backend: Backend, names: Sequence[str]) -> contextlib.AbstractContextManager[None]:
     """The backend's lock."""
     return exclusive(backend.lock_name, f"changing {', '.join(names)}", Deadline(STEP_SECONDS))

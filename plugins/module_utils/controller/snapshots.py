@@ -18,7 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.batches import Decision
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.registry import open_backend
-from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -66,20 +66,15 @@ def _to_be_present(backend: Backend, names: list[str], volume: str) -> tuple[lis
     rules.require_capability(backend.capabilities, "snapshot", backend.name)
     inventory = backend.inventory()
     room = batches.Room(backend)
-    decisions: list[Decision[Snapshot]] = []
-    failures: Failures = {}
-    for name in names:
+
+    def decide(name: str) -> Decision[Snapshot]:
         before = inventory.snapshots.get(name)
-        try:
-            if before and not before.deleting:
-                rules.require_snapshot_of(before, volume)
-                decisions.append(Decision(name, before, before))
-            else:
-                after = _planned(backend, inventory, name, volume, room)
-                decisions.append(Decision(name, before, after))
-        except StorageError as error:
-            failures[name] = error
-    return decisions, failures
+        if before is None or before.deleting:
+            return Decision(name, before, _planned(backend, inventory, name, volume, room))
+        rules.require_snapshot_of(before, volume)
+        return Decision(name, before, before)
+
+    return batches.decide_each(names, decide)
 
 
 def _planned(backend: Backend, inventory: Inventory, name: str, volume: str, room: batches.Room) -> Snapshot:
@@ -97,17 +92,14 @@ def _to_be_absent(
     backend: Backend, names: list[str], volume: Optional[str]
 ) -> tuple[list[Decision[Snapshot]], Failures]:
     inventory = backend.inventory()
-    decisions: list[Decision[Snapshot]] = []
-    failures: Failures = {}
-    for name in names:
+
+    def decide(name: str) -> Decision[Snapshot]:
         before = inventory.snapshots.get(name)
-        try:
-            rules.refuse_other_kind(inventory, SNAPSHOT, name)
-            if before:
-                rules.require_snapshot_of(before, volume or before.volume)
-                rules.require_no_copies(before, inventory)
-                rules.require_unused(before, backend.users(before))
-            decisions.append(Decision(name, before, None))
-        except StorageError as error:
-            failures[name] = error
-    return decisions, failures
+        rules.refuse_other_kind(inventory, SNAPSHOT, name)
+        if before:
+            rules.require_snapshot_of(before, volume or before.volume)
+            rules.require_no_copies(before, inventory)
+            rules.require_unused(before, backend.users(before))
+        return Decision(name, before, None)
+
+    return batches.decide_each(names, decide)

@@ -87,26 +87,23 @@ def _to_be_present(backend: Backend, request: Request) -> tuple[list[Decision[Vo
     inventory = backend.inventory()
     rounded = None if request.size_bytes is None else backend.rounded(request.size_bytes)
     room = batches.Room(backend)
-    decisions: list[Decision[Volume]] = []
-    failures: Failures = {}
-    for name in request.volumes:
+
+    def decide(name: str) -> Decision[Volume]:
         before = inventory.volumes.get(name)
-        try:
-            if before and not (before.deleting and (rounded or request.source)):
-                after = _kept(backend, inventory, before, rounded, request.source)
-                if after.size_bytes > before.size_bytes:
-                    rules.require_capability(backend.capabilities, "grow", backend.name)
-                    backend.check_growth(before)
-                    room.take(VOLUME, name, after.size_bytes - before.size_bytes)
-            else:
-                rules.require_free_name(inventory, VOLUME, name)
-                backend.check_name(name, "volumes")
-                after = _planned(backend, inventory, name, rounded, request.source)
-                room.take(VOLUME, name, _bytes_of(backend, inventory, after))
-            decisions.append(Decision(name, before, after))
-        except StorageError as error:
-            failures[name] = error
-    return decisions, failures
+        if before and not (before.deleting and (rounded or request.source)):
+            after = _kept(backend, inventory, before, rounded, request.source)
+            if after.size_bytes > before.size_bytes:
+                rules.require_capability(backend.capabilities, "grow", backend.name)
+                backend.check_growth(before)
+                room.take(VOLUME, name, after.size_bytes - before.size_bytes)
+        else:
+            rules.require_free_name(inventory, VOLUME, name)
+            backend.check_name(name, "volumes")
+            after = _planned(backend, inventory, name, rounded, request.source)
+            room.take(VOLUME, name, _bytes_of(backend, inventory, after))
+        return Decision(name, before, after)
+
+    return batches.decide_each(request.volumes, decide)
 
 
 def _kept(
@@ -145,22 +142,19 @@ def _bytes_of(backend: Backend, inventory: Inventory, planned: Volume) -> int:
 
 def _to_be_absent(backend: Backend, names: list[str]) -> tuple[list[Decision[Volume]], Failures]:
     inventory = backend.inventory()
-    decisions: list[Decision[Volume]] = []
-    failures: Failures = {}
-    for name in names:
+
+    def decide(name: str) -> Decision[Volume]:
         before = inventory.volumes.get(name)
-        try:
-            rules.refuse_other_kind(inventory, VOLUME, name)
-            if before:
-                rules.require_unheld(before)
-                rules.require_no_snapshots(before, inventory)
-                rules.require_no_copies(before, inventory)
-                rules.require_unused(before, backend.users(before))
-                rules.cut_nobody_off(before, before, backend.sessions(before), fenced=False)
-            decisions.append(Decision(name, before, None))
-        except StorageError as error:
-            failures[name] = error
-    return decisions, failures
+        rules.refuse_other_kind(inventory, VOLUME, name)
+        if before:
+            rules.require_unheld(before)
+            rules.require_no_snapshots(before, inventory)
+            rules.require_no_copies(before, inventory)
+            rules.require_unused(before, backend.users(before))
+            rules.cut_nobody_off(before, before, backend.sessions(before), fenced=False)
+        return Decision(name, before, None)
+
+    return batches.decide_each(names, decide)
 
 
 def _make(backend: Backend, decision: Decision[Volume], source: Optional[Source]) -> None:
