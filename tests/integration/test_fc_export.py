@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration import fcoe
+from ansible_collections.brickwork.storage.tests.integration.contract import OfOneHost, Storage
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = "host1"
@@ -124,3 +125,15 @@ def test_exports_are_saved_beside_those_of_others(
     assert lab.ssh("controller", f"cd {KERNEL}; ls -d fc/*/tpgt_1/lun/lun_* fc/*/tpgt_1/acls/*/lun_*") == before
     repeated = again(lab, connector)
     assert (repeated["changed"], repeated["connections"]) == (False, connections)
+
+
+@pytest.fixture(scope="module")
+def storage(lab: Lab, connector: dict[str, Any]) -> Storage:
+    return Storage(
+        lab, CONFIG, f"lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0\n{EXPORTED}", hosts=(HOST,)
+    )
+
+
+@pytest.mark.full
+class TestContract(OfOneHost):
+    """The contract of all backends, over Fibre Channel."""
