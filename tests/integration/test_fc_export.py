@@ -125,6 +125,7 @@ def test_exports_are_saved_beside_those_of_others(
     assert lab.ssh("controller", f"cd {KERNEL}; ls -d fc/*/tpgt_1/lun/lun_* fc/*/tpgt_1/acls/*/lun_*") == before
     repeated = again(lab, connector)
     assert (repeated["changed"], repeated["connections"]) == (False, connections)
+    fcoe.make_ports(lab, HOST)  # which has to come to the new targets
 
 
 @pytest.fixture(scope="module")
