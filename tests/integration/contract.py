@@ -38,7 +38,7 @@ class Storage:
         look: a script for the controller that prints all that the storage has, and all that is exported.
         paths: how many a host is to reach a volume by; where there are several, it attaches over multipath.
         tells_of_growth: whether hosts learn by themselves that a volume has grown.
-        hosts: two of the lab.
+        hosts: two of the lab; for the tests of one host that one.
     """
 
     lab: Lab
@@ -46,7 +46,7 @@ class Storage:
     look: str
     paths: int = 2
     tells_of_growth: bool = False
-    hosts: tuple[str, str] = ("host1", "host2")
+    hosts: tuple[str, ...] = ("host1", "host2")
 
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Run a module of the controller, which must succeed."""
@@ -173,29 +173,8 @@ class Flow(Untouched):
         assert storage.listing() == before
 
 
-class Contract(Untouched):
-    """What else a volume can do."""
-
-    def test_sharing_leaves_the_other_host_alone(self, storage: Storage) -> None:
-        lab, (leaving, staying) = storage.lab, storage.hosts
-        storage.volume(DATA, size=str(SIZE))
-        if not storage.can("share"):
-            refused = storage.refuse(
-                "volume_connection", "unimplemented", shared=True, **storage.connection(leaving, DATA)
-            )
-            assert DATA in refused["msg"] or "share" in refused["msg"]
-            return
-        storage.path(leaving, DATA, shared=True)
-        path = storage.path(staying, DATA, shared=True)
-        writer = Writer(lab, staying, path)
-        storage.detach(leaving, DATA)
-        writer.prove()
-        # It comes and goes again, beside the one that writes.
-        storage.path(leaving, DATA, shared=True)
-        storage.detach(leaving, DATA)
-        writer.prove()
-        writer.stop()
-        storage.detach(staying, DATA)
+class OfOneHost(Untouched):
+    """What else a volume can do that one host has."""
 
     def test_an_attached_volume_grows(self, storage: Storage) -> None:
         lab, host = storage.lab, storage.hosts[0]
@@ -235,3 +214,28 @@ class Contract(Untouched):
         assert read(lab, host, storage.path(host, CLONE), WRITTEN_MIB) == then
         assert read(lab, host, storage.path(host, COPY), WRITTEN_MIB) == now
         storage.detach(host, CLONE, COPY, DATA)
+
+
+class Contract(OfOneHost):
+    """What else a volume can do."""
+
+    def test_sharing_leaves_the_other_host_alone(self, storage: Storage) -> None:
+        lab, (leaving, staying) = storage.lab, storage.hosts
+        storage.volume(DATA, size=str(SIZE))
+        if not storage.can("share"):
+            refused = storage.refuse(
+                "volume_connection", "unimplemented", shared=True, **storage.connection(leaving, DATA)
+            )
+            assert DATA in refused["msg"] or "share" in refused["msg"]
+            return
+        storage.path(leaving, DATA, shared=True)
+        path = storage.path(staying, DATA, shared=True)
+        writer = Writer(lab, staying, path)
+        storage.detach(leaving, DATA)
+        writer.prove()
+        # It comes and goes again, beside the one that writes.
+        storage.path(leaving, DATA, shared=True)
+        storage.detach(leaving, DATA)
+        writer.prove()
+        writer.stop()
+        storage.detach(staying, DATA)

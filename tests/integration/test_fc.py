@@ -1,28 +1,35 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fibre Channel: beside os-brick, with volumes that grow or change places, and with paths that are dead.
+"""Fibre Channel: beside os-brick, with LUNs of every size, volumes that grow or change places, and with paths that are dead.
 
-Needs a lab with Fibre Channel (C(--needs fc)). The controller's part, and the ports, are those of the Molecule scenario C(fc).
+Needs a lab with Fibre Channel (C(--needs fc)). The volumes are exported by hand: no backend would give them these LUNs, or exchange them.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from ansible_collections.brickwork.storage.tests.integration import fcoe
 from ansible_collections.brickwork.storage.tests.integration.calling_os_brick import os_brick
-from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, LAB, LIMIT, Lab
+from ansible_collections.brickwork.storage.tests.integration.fcoe import CARDS
+from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = os.environ.get("FC_HOST", "host1")
-SCENARIO = CHECKOUT / "extensions/molecule/fc"
-CARDS = ("storage-a", "storage-b")
+EXPORT = Path(__file__).with_name("exporting_over_fc.py").read_text(encoding="utf-8")
+SIZE_MIB = 128
+# By name, the unit serial and the LUN: one that fits into the first level of addressing, and one that does not.
+VOLUMES = {
+    "test-fc-data": ("9d1f6c52-0b3e-4f7a-8c11-3a5be0c9d201", 1),
+    "test-fc-log": ("4be27a90-77c4-4d18-a2f6-c81d5e93f602", 300),
+}
 CARDS_UP = f"for card in {' '.join(CARDS)}; do ip link set $card up; done"
 # Else the kernel takes the disks away by itself, and multipathd the map, before a slow machine has asked for it.
 PATIENT_PORTS = "for port in /sys/class/fc_remote_ports/*; do echo 600 > $port/dev_loss_tmo; done"
@@ -40,27 +47,20 @@ done
 
 
 class FibreChannel:
-    """The host and the two volumes that the scenario exports to it."""
+    """The host and the two volumes that are exported to it."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.exported = yaml.safe_load((SCENARIO / "vars/main.yml").read_text())["exported"]
-        self.names = [str(one["name"]) for one in self.exported]
-        self.luns = [int(one["lun"]) for one in self.exported]
+        self.names = list(VOLUMES)
+        self.serials, self.luns = zip(*VOLUMES.values())
         self.connector = lab.connector(HOST)
-        self.targets = [
-            "2000" + mac.replace(":", "")
-            for mac in lab.ssh("controller", f"cd /sys/class/net; cat {CARDS[0]}/address {CARDS[1]}/address").split()
-        ]
-        self.ports = [
-            "2000" + mac.replace(":", "")
-            for mac in lab.ssh(HOST, f"cd /sys/class/net; cat {CARDS[0]}/address {CARDS[1]}/address").split()
-        ]
+        self.targets = fcoe.wwpns(lab, "controller")
+        self.ports = fcoe.wwpns(lab, HOST)
         self.pairs = [f"{port}->{target}" for port, target in zip(self.ports, self.targets)]
 
     def connection(self, number: int, lun: int | None = None, **volume: Any) -> dict[str, Any]:
         """What the controller would answer for a volume."""
-        one = self.exported[number]
+        serial = self.serials[number]
         data = {
             "target_wwn": self.targets,
             "target_lun": self.luns[number] if lun is None else lun,
@@ -68,11 +68,11 @@ class FibreChannel:
         }
         return {
             "volume": {
-                "name": one["name"],
-                "id": one["serial"],
-                "size_bytes": 128 * 1024**2,
+                "name": self.names[number],
+                "id": serial,
+                "size_bytes": SIZE_MIB * 1024**2,
                 "backend": "lvm",
-                "wwn": "36001405" + one["serial"].replace("-", "")[:25],
+                "wwn": "36001405" + serial.replace("-", "")[:25],
                 **volume,
             },
             "host": self.connector["host"],
@@ -90,21 +90,39 @@ class FibreChannel:
         return os_brick(self.lab, HOST, "FIBRE_CHANNEL", method, *arguments)
 
 
-def play(playbook: str) -> None:
-    """Run a playbook of the scenario."""
-    command = [str(LAB / "run"), "ansible-playbook", "-i", str(LAB / "inventory.yml"), str(SCENARIO / playbook)]
-    environment = {**os.environ, "FC_HOST": HOST, "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def export(lab: Lab, state: str, *volumes: str) -> None:
+    """Have the controller's ports be targets that show the host these volumes, or none of them be one any more."""
+    ports = {port: [initiator] for port, initiator in zip(fcoe.wwpns(lab, "controller"), fcoe.wwpns(lab, HOST))}
+    devices = [
+        {"name": name, "device": f"/dev/vg0/{name}", "serial": VOLUMES[name][0], "lun": VOLUMES[name][1]}
+        for name in volumes
+    ]
+    arguments = json.dumps({"ports": ports, "devices": devices})
+    lab.ssh("controller", f"python3 - {state} '{arguments}' <<'SCRIPT'\n{EXPORT}\nSCRIPT")
+
+
+def take_away(lab: Lab) -> None:
+    """The attachments, the exports, the ports and the volumes, as far as there are any."""
+    lab.module(HOST, "volume_attach", volumes=list(VOLUMES), state="absent", force=True)
+    fcoe.destroy_ports(lab, HOST)
+    export(lab, "absent", *VOLUMES)
+    fcoe.destroy_ports(lab, "controller")
+    lab.succeed("controller", "volume", volumes=list(VOLUMES), state="absent")
 
 
 @pytest.fixture(scope="module")
 def exported(lab: Lab) -> Iterator[FibreChannel]:
     """The ports and the exports, for all tests; taken away at the end."""
-    play("destroy.yml")
-    play("prepare.yml")
+    take_away(lab)
+    lab.succeed("controller", "volume", volumes=list(VOLUMES), size=f"{SIZE_MIB}MiB")
+    fcoe.make_ports(lab, "controller")
+    # A host that came by a port before that was a target sees no LUN there until it comes anew.
+    export(lab, "present")
+    fcoe.make_ports(lab, HOST)
+    # Only now, so that the host has to look for the volumes, as for any that is exported while it runs.
+    export(lab, "present", *VOLUMES)
     yield FibreChannel(lab)
-    play("destroy.yml")
+    take_away(lab)
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, Lab
+from ansible_collections.brickwork.storage.tests.integration import fcoe
+from ansible_collections.brickwork.storage.tests.integration.contract import OfOneHost, Storage
+from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = "host1"
 VOLUMES = ("test-export-fc-data", "test-export-fc-log")
@@ -21,8 +23,6 @@ SIZE_MIB = 64
 CONFIG = "/etc/brickwork/test-fc.conf"
 KERNEL = "/sys/kernel/config/target"
 SAVED = "/etc/rtslib-fb-target/saveconfig.json"
-PORTS = (CHECKOUT / "extensions/molecule/fc/files/ports").read_text(encoding="utf-8")
-CARDS = "storage-a storage-b"
 # What there is of volumes; the targets and the hosts that they know stay.
 EXPORTED = f"""
 ls -d {KERNEL}/core/iblock_*/* {KERNEL}/fc/*/tpgt_1/lun/lun_* {KERNEL}/fc/*/tpgt_1/acls/*/lun_* 2>/dev/null | grep -v hba_info | grep -v hba_mode
@@ -30,11 +30,6 @@ grep -o '"name": "[0-9a-f-]\\{{36\\}}"' {SAVED}
 ls /run/brickwork/unsaved 2>/dev/null
 true
 """
-
-
-def ports(lab: Lab, machine: str, wanted: str) -> None:
-    """Make the Fibre Channel ports of a machine, or take them away."""
-    lab.ssh(machine, f"set -- {wanted} {CARDS}\n{PORTS}")
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +41,15 @@ def connector(lab: Lab) -> Iterator[dict[str, Any]]:
     )
     lab.succeed("controller", "volume", volumes=list(VOLUMES), size=f"{SIZE_MIB}MiB", config=CONFIG)
     for machine in ("controller", HOST):
-        ports(lab, machine, "make")
+        fcoe.make_ports(lab, machine)
     found = lab.connector(HOST)
     # Once for a new host: with software FCoE it sees no LUN before it comes to a target that knows it.
     lab.connect(HOST, *VOLUMES, config=CONFIG)
     lab.disconnect(HOST, *VOLUMES, config=CONFIG)
-    ports(lab, HOST, "make")
+    fcoe.make_ports(lab, HOST)
     yield found
     for machine in (HOST, "controller"):
-        ports(lab, machine, "destroy")
+        fcoe.destroy_ports(lab, machine)
     lab.succeed("controller", "volume", volumes=list(VOLUMES), state="absent", config=CONFIG)
 
 
@@ -130,3 +125,16 @@ def test_exports_are_saved_beside_those_of_others(
     assert lab.ssh("controller", f"cd {KERNEL}; ls -d fc/*/tpgt_1/lun/lun_* fc/*/tpgt_1/acls/*/lun_*") == before
     repeated = again(lab, connector)
     assert (repeated["changed"], repeated["connections"]) == (False, connections)
+    fcoe.make_ports(lab, HOST)  # which has to come to the new targets
+
+
+@pytest.fixture(scope="module")
+def storage(lab: Lab, connector: dict[str, Any]) -> Storage:
+    return Storage(
+        lab, CONFIG, f"lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0\n{EXPORTED}", hosts=(HOST,)
+    )
+
+
+@pytest.mark.full
+class TestContract(OfOneHost):
+    """The contract of all backends, over Fibre Channel."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.brickwork.storage.tests.integration.contract import OfOneHost, Storage
 from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
@@ -159,6 +160,27 @@ def test_grown_volume(lab: Lab, connections: list[dict[str, Any]], size_bytes: i
     assert attachment["size_bytes"] == larger
 
 
+@pytest.mark.full
+def test_growth_that_the_kernel_could_not_be_told_of(
+    lab: Lab, connections: list[dict[str, Any]], size_bytes: int
+) -> None:
+    lab.attach(HOST, connections, min_paths=2)
+    larger = 3 * size_bytes
+    grow = {"volumes": [VOLUME], "size": str(larger), "config": CONFIG}
+    nqn = connections[0]["connection_info"]["data"]["target_nqn"]
+    attribute = f"{KERNEL}/subsystems/{nqn}/namespaces/1/revalidate_size"
+    # Whoever writes to it is told that there is no room.
+    lab.ssh("controller", f"mount --bind /dev/full {attribute}")
+    try:
+        lab.refuse("controller", "volume", "aborted", **grow)
+    finally:
+        lab.ssh("controller", f"umount {attribute}")
+    assert lab.succeed("controller", "volume", **grow)["changed"]
+    assert not lab.succeed("controller", "volume", **grow)["changed"]
+    attachment = lab.attach(HOST, connection_again(lab)["connections"], min_paths=2)["attachments"][0]
+    assert attachment["size_bytes"] == larger
+
+
 def test_killed_while_connecting_or_releasing(lab: Lab, size_bytes: int) -> None:
     make_interpreter(lab, "controller")
     present = {"volumes": [VOLUME], "connector": lab.connector(HOST), "config": CONFIG}
@@ -199,3 +221,14 @@ def test_exports_come_back_at_boot(lab: Lab, connections: list[dict[str, Any]]) 
     assert after == before
     assert connection_again(lab)["changed"] is False
     lab.attach(HOST, connections, min_paths=2)
+
+
+@pytest.fixture(scope="module")
+def storage(lab: Lab, size_bytes: int) -> Storage:
+    look = f"lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0\n{EXPORTED}"
+    return Storage(lab, CONFIG, look, tells_of_growth=True, hosts=(HOST,))
+
+
+@pytest.mark.full
+class TestContract(OfOneHost):
+    """The contract of all backends, over NVMe/TCP."""

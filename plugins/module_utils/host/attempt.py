@@ -105,8 +105,11 @@ class Attempt:
         check_identity(volume, self.record, self.found)
         usable = self._usable_paths()
         settled = {path.portal for path in self.found.paths if path.device in usable} | set(self.failures)
-        pending = {session.portal for session in self.found.sessions} | {portal.address for portal in self.tried}
-        pending -= settled
+        # By Fibre Channel a disk comes without being asked for, and multipathd may not have taken it yet.
+        pending = {session.portal for session in self.found.sessions} | {
+            path.portal for path in self.found.running_paths
+        }
+        pending = (pending | {portal.address for portal in self.tried}) - settled
         if not pending and not self._waiting and len(usable) < self.wanted.paths_needed:
             raise too_few_paths(self.wanted, self.found, self.failures, self.refused)
         self.link = stable_link(view, self.export, self.found)

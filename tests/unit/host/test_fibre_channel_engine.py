@@ -105,6 +105,20 @@ def test_no_port_is_asked_for_what_it_has_brought(capture: Capture, monkeypatch:
     assert case.scans() == [SCAN_A]
 
 
+def test_what_the_kernel_took_by_itself_is_waited_for(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = capture("fc_multipath")
+    slaves = {disk: tree.resolve("/sys/block/dm-0") + f"/slaves/{disk}" for disk in ("sda", "sdb")}
+    links = {disk: tree.link(slave) for disk, slave in slaves.items()}
+    for slave in slaves.values():
+        tree.remove(slave)  # multipathd has not taken it yet
+    case = Case(tree, monkeypatch)
+    assert case.attempt.plan.login == ()
+    assert not case.attempt.look(tree.view)
+    for disk, slave in slaves.items():
+        tree.put(slave, {"link": links[disk]})
+    assert case.attempt.look(tree.view)
+
+
 def test_a_map_that_knows_no_fabrics_holds_nothing_up(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(capture("fc_ports_without_lun"), monkeypatch, initiator_target_map=ALL)
     assert case.scans() == [SCAN_A, SCAN_B]

@@ -89,7 +89,7 @@ class FibreChannel(lio.Lio):
             "data": {
                 "target_discovered": False,
                 "target_wwn": sorted(pairs),
-                "target_lun": self._number(volume.id, holder),
+                "target_lun": self._number(volume, holder),
                 "initiator_target_map": {
                     name: [port for port in sorted(pairs) if name in pairs[port]]
                     for name in sorted(holder.names)
@@ -123,8 +123,7 @@ class FibreChannel(lio.Lio):
             luns[group] = at_targets
             _tie(group / "lun" / f"lun_{at_targets}", Path(storage_object.path))
         for holder in volume.holders:
-            number = self._number(volume.id, holder)
-            number = self._free_number(volume, holder) if number is None else number
+            number = self._number(volume, holder)
             for port, names in self._pairs(holder).items():
                 group = groups[port]
                 for acl in (_acl(group, name) for name in names):
@@ -208,14 +207,14 @@ class FibreChannel(lio.Lio):
         links = ((group, lun) for group in _groups() for lun in _entries(group / "lun"))
         return {group: _number_at(lun) for group, lun in links if _tied_to(lun) == volume_id}
 
-    def _number(self, volume_id: str, holder: Holder) -> Optional[int]:
-        """The LUN as the host sees it; None where it does not."""
-        for group, lun in self._luns(volume_id).items():
+    def _number(self, volume: Volume, holder: Holder) -> int:
+        """The LUN as the host sees it, or is to see it."""
+        for group, lun in self._luns(volume.id).items():
             for name in sorted(holder.names):
                 number = _number_in(_acl(group, name), lun)
                 if number is not None:
                     return number
-        return None
+        return self._free_number(volume, holder)
 
     def _number_of_lun(self, volume_id: str) -> int:
         """The LUN at every target, which no host sees."""

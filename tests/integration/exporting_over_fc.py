@@ -51,22 +51,10 @@ def absent(ports: dict[str, list[str]], devices: list[dict[str, Any]]) -> None:
             target.delete()
 
 
-def paths() -> set[str]:
-    """All that there is of storage objects, ports and LUNs, however old."""
-    found = [*FABRIC.parent.glob("core/iblock_*/*"), *FABRIC.rglob("naa.*"), *FABRIC.rglob("lun_*")]
-    return {str(path) for path in found}
-
-
 def naa(wwpn: str) -> str:
     """A WWPN as LIO writes it."""
     return f"naa.{wwpn}"
 
 
-def main() -> None:
-    before = paths()
-    {"present": present, "absent": absent}[sys.argv[1]](**json.loads(sys.argv[2]))
-    print(json.dumps({"changed": paths() != before}))
-
-
 if __name__ == "__main__":
-    main()
+    {"present": present, "absent": absent}[sys.argv[1]](**json.loads(sys.argv[2]))
