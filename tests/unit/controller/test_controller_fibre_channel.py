@@ -63,8 +63,10 @@ class Lio:
             whole.rename(path)
         return SimpleNamespace(path=str(path), enable=False)
 
-    def BlockStorageObject(self, name: str, dev: Optional[str] = None, wwn: Optional[str] = None) -> Any:  # noqa: N802
-        path = self.configfs / "core" / "iblock_0" / name
+    def BlockStorageObject(  # noqa: N802
+        self, name: str, dev: Optional[str] = None, wwn: Optional[str] = None, index: int = 0
+    ) -> Any:
+        path = self.configfs / "core" / f"iblock_{index}" / name
         if dev is None and not path.is_dir():
             raise self.RTSLibError
         path.mkdir(parents=True, exist_ok=True)

@@ -113,6 +113,7 @@ class FibreChannel(lio.Lio):
                 "on every host, and connect it anew.",
             )
         self._begin(volume.id)
+        self._load()
         groups = {port: self._target(port) for port in wanted}
         _remove_unfinished()
         storage_object = self._storage_object_over(volume.id, device)
@@ -133,13 +134,12 @@ class FibreChannel(lio.Lio):
                         _tie(acl / f"lun_{number}", group / "lun" / f"lun_{luns[group]}")
 
     def withdraw(self, volume: Volume) -> None:
-        lio.mark(volume.id)
+        self._begin(volume.id)
         _remove_unfinished()
         staying = sorted(name for holder in volume.holders for name in holder.names)
         self._unmap(volume.id, dict.fromkeys(map(_wwpn, _groups()), staying))
         if not volume.holders:
             self._delete_storage_object(volume.id)
-            lio.remove_empty_adapters()
 
     def _unmap(self, volume_id: str, staying: Mapping[str, list[str]]) -> None:
         """Take the volume away from the host ports that do not stay, and from the targets where none is left."""
