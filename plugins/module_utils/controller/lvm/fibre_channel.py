@@ -58,10 +58,8 @@ class FibreChannel(lio.Lio):
             _wwpn(group): [_wwpn(acl) for acl in _entries(group / "acls") if _number_in(acl, lun) is not None]
             for group, lun in self._luns(volume_id).items()
         }
-        if not ports and saved and not self.has_open(volume_id):
-            return None
-        storage_object = self._storage_object(volume_id) if self.has_open(volume_id) else None
-        return _as_dict(storage_object.udev_path if storage_object else None, ports, saved)
+        device = lio.device_of(volume_id)
+        return _as_dict(device, ports, saved) if ports or device is not None or not saved else None
 
     def wanted(self, volume: Volume, device: str) -> dict[str, Any]:
         ports: dict[str, list[str]] = {}
@@ -171,7 +169,7 @@ class FibreChannel(lio.Lio):
 
     def _ports(self) -> dict[str, str]:
         """The controller's ports that are, or become, targets: by WWPN, the fabric."""
-        there = {wwn[len("naa.") :]: name for name in FABRICS for wwn in self._rtslib.FabricModule(name).wwns}
+        there = _own_ports()
         missing = sorted(set(self._wwpns) - set(there))
         if missing or not there:
             raise StorageError(
@@ -278,6 +276,19 @@ def _merged(saved: Mapping[str, Any], present: Mapping[str, Any], changed: set[s
 
 def _as_dict(device: Optional[str], ports: Mapping[str, Iterable[str]], saved: bool) -> dict[str, Any]:
     return {"device": device, "ports": {port: sorted(ports[port]) for port in sorted(ports)}, "saved": saved}
+
+
+def _own_ports() -> dict[str, str]:
+    """The ports of this controller that can be targets: by WWPN, the fabric. They are told apart as rtslib does."""
+    found = {}
+    for host in _entries(SYSFS / "class/fc_host"):
+        device = host.resolve().parents[2]
+        kinds = {(device / "subsystem").resolve().name: "tcm_fc", (device / "driver").resolve().name: "qla2xxx"}
+        fabric = kinds.get("fcoe") or kinds.get("qla2xxx")
+        wwpn = identity.normal_wwpn(lio.text(host / "port_name"))
+        if fabric and wwpn:
+            found[wwpn] = fabric
+    return found
 
 
 def _seen() -> set[tuple[str, str]]:

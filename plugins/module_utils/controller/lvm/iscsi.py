@@ -211,7 +211,7 @@ class Iscsi(lio.Lio):
         if group is None:
             leftover = not saved or (lio.CONFIGFS / FABRIC / name).is_dir() or self.has_open(volume_id)
             return Export(name, None, None, (), {}, open=False, saved=saved) if leftover else None
-        serial, device = group.behind(lio.CONFIGFS / "core")
+        serial, device = group.behind()
         return Export(
             target=name,
             serial=serial,
@@ -242,7 +242,7 @@ class Iscsi(lio.Lio):
 
     def _put_behind(self, group: Any, volume_id: str, device: str) -> None:
         """The LUN, over the volume's device."""
-        if PortalGroup(Path(group.path)).behind(lio.CONFIGFS / "core") == (volume_id, device):
+        if PortalGroup(Path(group.path)).behind() == (volume_id, device):
             return
         if self.sessions(volume_id):
             raise StorageError(

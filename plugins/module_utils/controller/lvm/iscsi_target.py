@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
+
 PORTAL_GROUP = "tpgt_1"
 LUN = "lun_0"
 # What LIO shows of a user or a secret that is not set.
@@ -49,7 +51,7 @@ class PortalGroup:
 
     @property
     def is_enabled(self) -> bool:
-        return text(self._path / "enable") == "1"
+        return lio.text(self._path / "enable") == "1"
 
     @property
     def portals(self) -> tuple[str, ...]:
@@ -60,35 +62,31 @@ class PortalGroup:
         return [self._login(initiator) for initiator in sorted(os.listdir(self._path / "acls"))]
 
     def attribute(self, name: str) -> str:
-        return text(self._path / "attrib" / name)
+        return lio.text(self._path / "attrib" / name)
 
-    def behind(self, core: Path) -> tuple[Optional[str], Optional[str]]:
-        """The unit serial and the device behind the LUN; None without one that works.
-
-        Args:
-            core: where LIO has its storage objects.
-        """
+    def behind(self) -> tuple[Optional[str], Optional[str]]:
+        """The unit serial and the device behind the LUN; None without one that works."""
         link = tied_to(self._path / "lun" / LUN)
         if link is None:
             return None, None
-        storage_object = core / link.parent.name / link.name
-        if text(storage_object / "enable") != "1":
+        storage_object = lio.CONFIGFS / "core" / link.parent.name / link.name
+        if lio.text(storage_object / "enable") != "1":
             return None, None
-        serial = text(storage_object / "wwn/vpd_unit_serial").partition(":")[2].strip()
-        return serial, text(storage_object / "udev_path")
+        serial = lio.text(storage_object / "wwn/vpd_unit_serial").partition(":")[2].strip()
+        return serial, lio.text(storage_object / "udev_path")
 
     def sessions(self) -> dict[str, list[str]]:
         """The initiators that are logged in, with the addresses that the kernel shows of them."""
         found: dict[str, list[str]] = {}
         for initiator in os.listdir(self._path / "acls"):
-            info = text(self._path / "acls" / initiator / "info")
+            info = lio.text(self._path / "acls" / initiator / "info")
             if not info.startswith("No active"):
                 found[initiator] = sorted(set(re.findall(r"Address (\S+)", info)))
         return found
 
     def _login(self, initiator: str) -> Login:
         acl = self._path / "acls" / initiator
-        user, secret = (text(acl / "auth" / name) for name in ("userid", "password"))
+        user, secret = (lio.text(acl / "auth" / name) for name in ("userid", "password"))
         luns = [name for name in os.listdir(acl) if name.startswith("lun_")]
         link = tied_to(acl / LUN) if luns == [LUN] else None
         return Login(
@@ -97,12 +95,6 @@ class PortalGroup:
             "" if secret in UNSET else secret,
             link is not None and link.name == LUN,
         )
-
-
-def text(path: Path) -> str:
-    """What a file of configfs says."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read().strip()
 
 
 def tied_to(lun: Path) -> Optional[Path]:

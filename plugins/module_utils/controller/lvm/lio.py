@@ -173,6 +173,18 @@ def is_marked(volume_id: str) -> bool:
     return _marker(volume_id).exists()
 
 
+def text(path: Path) -> str:
+    """What a file of the kernel's says."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().strip()
+
+
+def device_of(volume_id: str) -> Optional[str]:
+    """The device of a volume's storage object; None without one."""
+    adapter = _adapter_of(volume_id)
+    return text(adapter / volume_id / "udev_path") if adapter else None
+
+
 def _adapters() -> list[Path]:
     """The directories of storage objects, one for each."""
     core = CONFIGFS / "core"
