@@ -39,7 +39,6 @@ class Lio:
     def __init__(self, root: Path) -> None:
         self.configfs = root / "configfs"
         self.root = SimpleNamespace(default_save_file=str(root / "target/saveconfig.json"))
-        self.tcm = SimpleNamespace(bs_cache={})
 
     def RTSRoot(self) -> None:  # noqa: N802
         (self.configfs / "core").mkdir(parents=True, exist_ok=True)

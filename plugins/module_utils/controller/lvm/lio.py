@@ -49,10 +49,6 @@ class Lio(Exporter):
         super().__init__(prefix, portals)
         self._read: tuple[Optional[tuple[int, ...]], dict[str, Any]] = (None, {})
 
-    def forget_cached(self) -> None:
-        # rtslib keeps the numbers of storage objects.
-        self._rtslib.tcm.bs_cache.clear()
-
     def wwn(self, volume_id: str) -> str:
         return wwn(volume_id)
 
@@ -100,7 +96,7 @@ class Lio(Exporter):
 
     def _storage_object(self, volume_id: str) -> Optional[Any]:
         adapter = _adapter_of(volume_id)
-        # Without the number rtslib would look at every storage object there is.
+        # Without the number rtslib would look at every storage object there is, and keep what it saw.
         return self._rtslib.BlockStorageObject(volume_id, index=_number_of(adapter)) if adapter else None
 
     def _storage_object_over(self, volume_id: str, device: str) -> Any:
