@@ -323,7 +323,8 @@ def _acl(group: Path, wwpn: str) -> Path:
 
 def _entries(directory: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in directory.iterdir() if not entry.is_file())
+        with os.scandir(directory) as entries:
+            return sorted(Path(entry.path) for entry in entries if not entry.is_file())
     except FileNotFoundError:
         return []
 
@@ -342,9 +343,9 @@ def _number_in(acl: Path, lun: int) -> Optional[int]:
 
 
 def _tied_to(lun: Path) -> Optional[str]:
-    """What a LUN is a link to; None where a call was killed before it made that."""
-    links = [entry for entry in _entries(lun) if entry.is_symlink()]
-    return Path(os.readlink(links[0])).name if links else None
+    """What a LUN is a link to, by its name."""
+    link = lio.tied_to(lun)
+    return link.name if link else None
 
 
 def _tie(lun: Path, to: Path) -> None:

@@ -66,7 +66,7 @@ class PortalGroup:
 
     def behind(self) -> tuple[Optional[str], Optional[str]]:
         """The unit serial and the device behind the LUN; None without one that works."""
-        link = tied_to(self._path / "lun" / LUN)
+        link = lio.tied_to(self._path / "lun" / LUN)
         if link is None:
             return None, None
         storage_object = lio.CONFIGFS / "core" / link.parent.name / link.name
@@ -88,20 +88,10 @@ class PortalGroup:
         acl = self._path / "acls" / initiator
         user, secret = (lio.text(acl / "auth" / name) for name in ("userid", "password"))
         luns = [name for name in os.listdir(acl) if name.startswith("lun_")]
-        link = tied_to(acl / LUN) if luns == [LUN] else None
+        link = lio.tied_to(acl / LUN) if luns == [LUN] else None
         return Login(
             initiator,
             "" if user in UNSET else user,
             "" if secret in UNSET else secret,
             link is not None and link.name == LUN,
         )
-
-
-def tied_to(lun: Path) -> Optional[Path]:
-    """What a LUN is a link to; None without the LUN, or where a call was killed before it made the link."""
-    try:
-        with os.scandir(lun) as entries:
-            links = [entry.path for entry in entries if entry.is_symlink()]
-    except FileNotFoundError:
-        return None
-    return Path(os.readlink(links[0])) if links else None

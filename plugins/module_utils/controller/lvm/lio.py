@@ -174,6 +174,16 @@ def text(path: Path) -> str:
         return file.read().strip()
 
 
+def tied_to(lun: Path) -> Optional[Path]:
+    """What a LUN is a link to; None without the LUN, or where a call was killed before it made the link."""
+    try:
+        with os.scandir(lun) as entries:
+            links = [entry.path for entry in entries if entry.is_symlink()]
+    except FileNotFoundError:
+        return None
+    return Path(os.readlink(links[0])) if links else None
+
+
 def device_of(volume_id: str) -> Optional[str]:
     """The device of a volume's storage object; None without one."""
     adapter = _adapter_of(volume_id)
