@@ -37,6 +37,10 @@ class Lio(Exporter):
     target = "LIO"
     libraries = ("rtslib_fb",)
 
+    def __init__(self, prefix: str, portals: Sequence[Portal]) -> None:
+        super().__init__(prefix, portals)
+        self._read: tuple[Optional[tuple[int, ...]], dict[str, Any]] = (None, {})
+
     @property
     def _rtslib(self) -> Any:
         return library("rtslib_fb")
@@ -44,10 +48,6 @@ class Lio(Exporter):
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         return (OSError, self._rtslib.RTSLibError)
-
-    def __init__(self, prefix: str, portals: Sequence[Portal]) -> None:
-        super().__init__(prefix, portals)
-        self._read: tuple[Optional[tuple[int, ...]], dict[str, Any]] = (None, {})
 
     def wwn(self, volume_id: str) -> str:
         return wwn(volume_id)
