@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import St
 
 # Not below /run/lock: there everybody may write.
 LOCK_DIRECTORY = Path("/run/brickwork/lock")
-POLL_SECONDS = 0.05
 
 
 class Deadline:
@@ -59,14 +59,8 @@ def exclusive(name: str, purpose: str, deadline: Deadline, directory: Path = LOC
     """
     path = directory / f"{name}.lock"
     with open(_open(path), "a+", encoding="utf-8") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if deadline.passed:
-                    raise StorageError("aborted", _held_message(path, deadline)) from None
-                time.sleep(min(POLL_SECONDS, deadline.remaining() or POLL_SECONDS))
+        if not _locked(lock.fileno(), deadline):
+            raise StorageError("aborted", _held_message(path, deadline))
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose}))
         lock.flush()
@@ -85,10 +79,27 @@ def _open(path: Path) -> int:
         ) from error
 
 
+def _locked(lock: int, deadline: Deadline) -> bool:
+    """Lock an open file, and wait for that in the kernel's queue: it serves in turn, and forgets whoever is killed."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    locked = threading.Event()
+    threading.Thread(target=_queue, args=(os.dup(lock), locked), daemon=True).start()
+    return locked.wait(deadline.remaining())
+
+
+def _queue(lock: int, locked: threading.Event) -> None:
+    """Wait for the lock, however long that takes. Whoever has given up meanwhile has closed its own descriptor, so this gives it back."""
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    locked.set()
+    os.close(lock)
+
+
 def _held_message(path: Path, deadline: Deadline) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         held_by = f"process {holder['pid']} ({holder['purpose']})"
     except (OSError, ValueError, KeyError, TypeError):
         held_by = "another process"
-    return f"{path} is held by {held_by} for more than {deadline.seconds:g} s; wait for it to end, or give a longer timeout."
+    return f"{path} was not free within {deadline.seconds:g} s; it is held by {held_by}. Wait for that to end, or give a longer timeout."

@@ -56,6 +56,8 @@ options:
   timeout:
     description:
       - Seconds after which the whole call gives up, waiting for other calls on the same backend included.
+      - Calls on the same backend change it one after another, in turn. One whose turn does not come in time fails with C(aborted), and
+        has changed nothing; one whose turn comes late has as many seconds for its own work, or 30 if that is less.
     type: int
     default: 300
 extends_documentation_fragment:

@@ -11,7 +11,8 @@ from .lab import ROOT
 from .table import Rows, explained, notes, nothing_to_do, title, ways_of, widths
 
 PAGE = ROOT / "docs/docsite/rst/performance.rst"
-BEGIN = ".. Written by tests/bench/run --document, from here\n"
+PROGRAM = "tests/bench/run"
+BEGIN = ".. Written by {program} --document, from here\n"
 END = "\n.. to here\n"
 
 
@@ -43,9 +44,9 @@ def simple_table(rows: Rows) -> str:
     return "\n".join([line, written[0], line, *written[1:], line])
 
 
-def replace(text: str) -> None:
-    """Put the tables where the page has its old ones."""
+def replace(text: str, program: str = PROGRAM) -> None:
+    """Put the tables where the page has a program's old ones."""
     page = PAGE.read_text(encoding="utf-8")
-    before, _begin, rest = page.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN.format(program=program))
     _old, _end, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{begin}\n{text}{END}{after}", encoding="utf-8")

@@ -30,12 +30,17 @@ LINES_OF_LOG = 20
 
 @dataclass(frozen=True)
 class Task:
-    """What the stopwatch saw of a task: its name, the seconds from its start to its result, and what it printed."""
+    """What the stopwatch saw of a task on a host: its name, the seconds from its start to its result, and what it printed.
+
+    Args:
+        began: on the control node's clock, in seconds.
+    """
 
     name: str
     seconds: float
     changed: bool
     stdout: str
+    began: float = 0.0
 
 
 class Lab:
@@ -96,12 +101,13 @@ class Lab:
         script = 'umask 077 && mkdir -p "$1" && cat >"$1/$2" && chmod "$3" "$1/$2"'
         self.ssh(machine, "sh", "-c", script, "sh", WORKPLACE, name, mode, stdin=text)
 
-    def playbook(self, name: str, times: int = 1, **variables: Any) -> list[Task]:
+    def playbook(self, name: str, times: int = 1, options: Sequence[str] = (), **variables: Any) -> list[Task]:
         """Run one of the benchmarks' playbooks.
 
         Args:
-            name: of its file.
+            name: of its file, below the benchmarks' directory C(playbooks).
             times: how often, in one go.
+            options: of ansible-playbook; those that come with none keep to the host and the controller.
             variables: for it.
 
         Returns:
@@ -120,8 +126,9 @@ class Lab:
             f"STOPWATCH_FILE={seen}",
             "ANSIBLE_NOCOLOR=1",
         )
-        inventory = ("-i", str(ROOT / ".lab/inventory.yml"), "--limit", f"{self.host_name},{CONTROLLER}")
-        command = ("ansible-playbook", *inventory, "-e", f"@{given}", *[str(HERE / "playbooks" / name)] * times)
+        chosen = options or ("--limit", f"{self.host_name},{CONTROLLER}")
+        playbooks = [str(HERE / "playbooks" / name)] * times
+        command = ("ansible-playbook", "-i", str(ROOT / ".lab/inventory.yml"), *chosen, "-e", f"@{given}", *playbooks)
         self._run([".lab/run", "env", *settings, *command])
         return [Task(**json.loads(line)) for line in seen.read_text(encoding="utf-8").splitlines()]
 

@@ -29,7 +29,8 @@ from .system import DEBIAN13, SYSTEMS
 from .uml import Uml
 
 RUN = Path("/run/brickwork-lab")
-MEMORY = 1024  # MiB for each machine; it takes what it uses, about 150 when idle
+MEMORY = 1024  # MiB for each host; it takes what it uses, about 150 when idle
+CONTROLLER_MEMORY = 3072  # fifty modules at once are 50 MiB each
 
 _HYPERVISORS: dict[str, Hypervisor] = {each.name: each for each in (Uml(), qemu.EMULATION, qemu.ACCELERATED)}
 
@@ -219,7 +220,7 @@ class Lab:
         boot = Boot(
             machine=machine,
             mark=self._mark(machine),
-            memory=MEMORY,
+            memory=CONTROLLER_MEMORY if machine.is_controller else MEMORY,
             image=image.Image(self.run / machine.system),
             disk=state / f"{machine.name}.disk",
             seed=state / f"{machine.name}.seed",

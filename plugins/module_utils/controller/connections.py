@@ -25,6 +25,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 # A host that has just logged out is through with the volume, but the target takes a moment to drop the session.
 LOGOUT_SECONDS = 3
 LOGOUT_POLL_SECONDS = 0.2
+# For the work of a call that got its turn in time, however long it waited for that.
+TURN_SECONDS = 30
 # To verify what was done, though the time of the call is up: without that nobody would know what was connected.
 VERIFY_SECONDS = 30
 
@@ -90,12 +92,13 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     backend.prepare()
     doing = "connecting to" if request.present else "releasing"
     with exclusive(backend.lock_name, f"{doing} {request.host or 'every host'}", deadline):
-        decisions, failures = _decide(backend, request)
+        working = backend.until(Deadline(max(min(TURN_SECONDS, deadline.seconds), deadline.remaining())))
+        decisions, failures = _decide(working, request)
         changes = [decision for decision in decisions if decision.changes]
-        failures.update(_act(backend, request, changes))
-        verifying = backend.until(Deadline(max(VERIFY_SECONDS, deadline.remaining())))
+        failures.update(_act(working, request, changes))
+        verifying = working.until(Deadline(max(VERIFY_SECONDS, deadline.remaining())))
         failures.update(_verify(verifying, [decision for decision in changes if decision.before.name not in failures]))
-        return _result(backend, request, decisions, failures, predicted=False)
+        return _result(verifying, request, decisions, failures, predicted=False)
 
 
 def _request(params: dict[str, Any]) -> Request:

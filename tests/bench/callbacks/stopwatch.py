@@ -19,8 +19,8 @@ name: stopwatch
 type: aggregate
 short_description: Records how long each task took
 description:
-  - Appends a line of JSON with C(name), C(seconds), C(changed) and C(stdout) for every task that succeeded to the file that the
-    environment variable E(STOPWATCH_FILE) names.
+  - Appends a line of JSON with C(name), C(began), C(seconds), C(changed) and C(stdout) for every task that succeeded, on each host, to
+    the file that the environment variable E(STOPWATCH_FILE) names.
 requirements:
   - Enabled in the configuration
 """
@@ -34,15 +34,17 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._started: dict[str, float] = {}
+        self._started: dict[tuple[str, str], float] = {}
 
     def v2_runner_on_start(self, host: Host, task: Task) -> None:
-        self._started[task._uuid] = time.monotonic()
+        self._started[host.get_name(), task._uuid] = time.monotonic()
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        began = self._started[result.host.get_name(), result.task._uuid]
         seen = {
             "name": result.task.get_name(),
-            "seconds": time.monotonic() - self._started[result.task._uuid],
+            "began": began,
+            "seconds": time.monotonic() - began,
             "changed": result.is_changed(),
             "stdout": result.result.get("stdout", ""),
         }

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +215,35 @@ def test_what_was_done_is_verified_though_the_time_is_up(
 
     monkeypatch.setattr(backend, "until", until)
     assert ask(connector=HOST1, timeout=1)["newly_connected"] == ["a"]
-    assert given == [connections.VERIFY_SECONDS]
+    assert given == [1, connections.VERIFY_SECONDS]
+
+
+def test_waiting_in_vain_changes_nothing_and_names_the_holder(backend: MemoryBackend, tmp_path: Path) -> None:
+    other_call = waiting.exclusive(backend.lock_name, "connecting to host2", waiting.Deadline(1), tmp_path)
+    with other_call, pytest.raises(StorageError, match=r"process \d+ \(connecting to host2\)") as failure:
+        ask(connector=HOST1, timeout=1)
+    assert failure.value.code == "aborted"
+    assert (backend.calls, backend.volumes["a"].holders) == ([], ())
+
+
+def test_a_turn_that_comes_late_has_time_for_its_work(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[float] = []
+
+    def until(deadline: waiting.Deadline) -> MemoryBackend:
+        given.append(round(deadline.seconds))
+        return backend
+
+    @contextlib.contextmanager
+    def at_the_last_moment(name: str, purpose: str, deadline: waiting.Deadline) -> Iterator[None]:
+        monkeypatch.setattr(deadline, "remaining", lambda: 0.1)
+        yield
+
+    monkeypatch.setattr(backend, "until", until)
+    monkeypatch.setattr(connections, "exclusive", at_the_last_moment)
+    assert ask(connector=HOST1, timeout=300)["changed"]
+    assert given == [connections.TURN_SECONDS, connections.VERIFY_SECONDS]
 
 
 @pytest.mark.parametrize(

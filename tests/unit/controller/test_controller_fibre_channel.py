@@ -25,7 +25,6 @@ DEVICE = "/dev/disk/by-id/dm-uuid-LVM-abc"
 TARGETS = ["2000000000000001", "2000000000000002"]
 HOST1 = Holder("host1", "1000000000000001+1000000000000002", True)
 HOST2 = Holder("host2", "1000000000000003", False)
-FABRIC = {"tcm_fc": TARGETS, "qla2xxx": []}
 
 
 class Lio:
@@ -40,13 +39,12 @@ class Lio:
     def __init__(self, root: Path) -> None:
         self.configfs = root / "configfs"
         self.root = SimpleNamespace(default_save_file=str(root / "target/saveconfig.json"))
-        self.tcm = SimpleNamespace(bs_cache={})
 
     def RTSRoot(self) -> None:  # noqa: N802
         (self.configfs / "core").mkdir(parents=True, exist_ok=True)
 
     def FabricModule(self, name: str) -> Any:  # noqa: N802
-        return SimpleNamespace(name=name, wwns=[f"naa.{wwpn}" for wwpn in FABRIC[name]])
+        return SimpleNamespace(name=name)
 
     def Target(self, fabric: Any, wwn: str, mode: str = "any") -> Any:  # noqa: N802
         path = self.configfs / "fc" / ":".join(wwn[4:][i : i + 2] for i in range(0, 16, 2))
@@ -63,13 +61,15 @@ class Lio:
             whole.rename(path)
         return SimpleNamespace(path=str(path), enable=False)
 
-    def BlockStorageObject(self, name: str, dev: Optional[str] = None, wwn: Optional[str] = None) -> Any:  # noqa: N802
-        path = self.configfs / "core" / "iblock_0" / name
+    def BlockStorageObject(  # noqa: N802
+        self, name: str, dev: Optional[str] = None, wwn: Optional[str] = None, index: int = 0
+    ) -> Any:
+        path = self.configfs / "core" / f"iblock_{index}" / name
         if dev is None and not path.is_dir():
             raise self.RTSLibError
         path.mkdir(parents=True, exist_ok=True)
         if dev:
-            (path / "dev").write_text(dev)
+            (path / "udev_path").write_text(dev)
 
         def delete() -> None:
             for lun in self.configfs.glob("fc/*/tpgt_1/lun/lun_*"):
@@ -83,7 +83,7 @@ class Lio:
         return SimpleNamespace(
             path=str(path),
             wwn=name,
-            udev_path=(path / "dev").read_text(),
+            udev_path=(path / "udev_path").read_text(),
             is_configured=lambda: True,
             delete=delete,
             dump=lambda: {"name": name},
@@ -112,6 +112,16 @@ class Lio:
         return found
 
 
+def add_port(sysfs: Path, number: int, wwpn: str, link: str, to: str) -> None:
+    """A port of the controller, as the kernel shows one of this subsystem or driver."""
+    host = sysfs / f"devices/{number}/host{number}/fc_host/host{number}"
+    host.mkdir(parents=True)
+    (host / "port_name").write_text(f"0x{wwpn}\n")
+    (sysfs / f"devices/{number}" / link).symlink_to(sysfs / to)
+    (sysfs / "class/fc_host").mkdir(parents=True, exist_ok=True)
+    (sysfs / f"class/fc_host/host{number}").symlink_to(host)
+
+
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lio:
     found = Lio(tmp_path)
@@ -120,6 +130,8 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lio:
     monkeypatch.setattr(lio, "library", lambda name: found)
     monkeypatch.setattr(lio, "_allow_discard", lambda storage_object, device: None)
     monkeypatch.setattr(fibre_channel, "SYSFS", tmp_path / "sys")
+    for number, wwpn in enumerate(TARGETS):
+        add_port(tmp_path / "sys", number, wwpn, "subsystem", "bus/fcoe")
     return found
 
 
@@ -310,14 +322,20 @@ def test_another_device_is_not_exchanged_under_a_host(exports: FibreChannel) -> 
         exports.realise(volume(HOST1), "/dev/other")
 
 
-def test_ports_that_the_controller_lacks(kernel: Lio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_that_the_controller_lacks(kernel: Lio, tmp_path: Path) -> None:
     assert list(FibreChannel(TARGETS[:1]).wanted(volume(HOST1), DEVICE)["ports"]) == TARGETS[:1]
     with pytest.raises(StorageError, match="no Fibre Channel port 5000") as failure:
         FibreChannel(["5000000000000000"]).wanted(volume(HOST1), DEVICE)
     assert (failure.value.code, failure.value.facts["field"]) == ("unavailable", "target_wwpns")
-    monkeypatch.setitem(FABRIC, "tcm_fc", [])
+    shutil.rmtree(tmp_path / "sys")
     with pytest.raises(StorageError, match="it has none"):
         FibreChannel(()).wanted(volume(HOST1), DEVICE)
+
+
+def test_ports_are_told_apart_by_their_drivers(kernel: Lio, tmp_path: Path) -> None:
+    add_port(tmp_path / "sys", 7, "2000000000000007", "driver", "bus/pci/drivers/qla2xxx")
+    add_port(tmp_path / "sys", 8, "2000000000000008", "driver", "bus/pci/drivers/lpfc")
+    assert fibre_channel._own_ports() == {**dict.fromkeys(TARGETS, "tcm_fc"), "2000000000000007": "qla2xxx"}
 
 
 def test_a_holder_survives_being_a_tag(exports: FibreChannel) -> None:

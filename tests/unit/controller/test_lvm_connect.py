@@ -115,7 +115,6 @@ def controller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Controller:
     monkeypatch.setattr(commands, "run", found.run)
     monkeypatch.setattr(backend, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
     monkeypatch.setattr(lio, "library", lambda name: SimpleNamespace(RTSLibError=ArithmeticError))
-    monkeypatch.setattr(Iscsi, "forget_cached", lambda self: None)
     for name in ("realise", "withdraw", "save"):
         monkeypatch.setattr(Iscsi, name, getattr(found, name))
     return found

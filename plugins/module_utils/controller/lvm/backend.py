@@ -339,7 +339,6 @@ class LvmBackend(LogicalVolumes):
         unsaved: Failures = {}
         # Other backends of this controller have their own lock, but the same target and the same files.
         with exclusive(self._exporter.lock_name, f"exports of backend {self.name}", self._deadline):
-            self._exporter.forget_cached()
             for volume in volumes:
                 try:
                     change(volume)
@@ -376,7 +375,7 @@ class LvmBackend(LogicalVolumes):
         """Without the lock, what is read may vanish meanwhile."""
         try:
             yield
-        except self._exporter.errors as error:
+        except OSError as error:
             raise StorageError(
                 "aborted",
                 f"{item.name} could not be read, or changed meanwhile: {error}; repeat the call.",

@@ -76,10 +76,6 @@ class Exporter(ABC):
         """What is raised where the kernel refuses, beside StorageError."""
         return (OSError,)
 
-    @abstractmethod
-    def forget_cached(self) -> None:
-        """Read the kernel's configuration anew; another call may have changed it since."""
-
     # What only reads
 
     @abstractmethod

@@ -58,10 +58,8 @@ class FibreChannel(lio.Lio):
             _wwpn(group): [_wwpn(acl) for acl in _entries(group / "acls") if _number_in(acl, lun) is not None]
             for group, lun in self._luns(volume_id).items()
         }
-        if not ports and saved and not self.has_open(volume_id):
-            return None
-        storage_object = self._storage_object(volume_id) if self.has_open(volume_id) else None
-        return _as_dict(storage_object.udev_path if storage_object else None, ports, saved)
+        device = lio.device_of(volume_id)
+        return _as_dict(device, ports, saved) if ports or device is not None or not saved else None
 
     def wanted(self, volume: Volume, device: str) -> dict[str, Any]:
         ports: dict[str, list[str]] = {}
@@ -113,6 +111,7 @@ class FibreChannel(lio.Lio):
                 "on every host, and connect it anew.",
             )
         self._begin(volume.id)
+        self._load()
         groups = {port: self._target(port) for port in wanted}
         _remove_unfinished()
         storage_object = self._storage_object_over(volume.id, device)
@@ -132,13 +131,12 @@ class FibreChannel(lio.Lio):
                         _tie(acl / f"lun_{number}", group / "lun" / f"lun_{luns[group]}")
 
     def withdraw(self, volume: Volume) -> None:
-        lio.mark(volume.id)
+        self._begin(volume.id)
         _remove_unfinished()
         staying = sorted(name for holder in volume.holders for name in holder.names)
         self._unmap(volume.id, dict.fromkeys(map(_wwpn, _groups()), staying))
         if not volume.holders:
             self._delete_storage_object(volume.id)
-            lio.remove_empty_adapters()
 
     def _unmap(self, volume_id: str, staying: Mapping[str, list[str]]) -> None:
         """Take the volume away from the host ports that do not stay, and from the targets where none is left."""
@@ -170,7 +168,7 @@ class FibreChannel(lio.Lio):
 
     def _ports(self) -> dict[str, str]:
         """The controller's ports that are, or become, targets: by WWPN, the fabric."""
-        there = {wwn[len("naa.") :]: name for name in FABRICS for wwn in self._rtslib.FabricModule(name).wwns}
+        there = _own_ports()
         missing = sorted(set(self._wwpns) - set(there))
         if missing or not there:
             raise StorageError(
@@ -279,6 +277,19 @@ def _as_dict(device: Optional[str], ports: Mapping[str, Iterable[str]], saved: b
     return {"device": device, "ports": {port: sorted(ports[port]) for port in sorted(ports)}, "saved": saved}
 
 
+def _own_ports() -> dict[str, str]:
+    """The ports of this controller that can be targets: by WWPN, the fabric. They are told apart as rtslib does."""
+    found = {}
+    for host in _entries(SYSFS / "class/fc_host"):
+        device = host.resolve().parents[2]
+        kinds = {(device / "subsystem").resolve().name: "tcm_fc", (device / "driver").resolve().name: "qla2xxx"}
+        fabric = kinds.get("fcoe") or kinds.get("qla2xxx")
+        wwpn = identity.normal_wwpn(lio.text(host / "port_name"))
+        if fabric and wwpn:
+            found[wwpn] = fabric
+    return found
+
+
 def _seen() -> set[tuple[str, str]]:
     """Which of the controller's ports sees which other one at this moment."""
     found = set()
@@ -311,7 +322,8 @@ def _acl(group: Path, wwpn: str) -> Path:
 
 def _entries(directory: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in directory.iterdir() if not entry.is_file())
+        with os.scandir(directory) as entries:
+            return sorted(Path(entry.path) for entry in entries if not entry.is_file())
     except FileNotFoundError:
         return []
 
@@ -330,9 +342,9 @@ def _number_in(acl: Path, lun: int) -> Optional[int]:
 
 
 def _tied_to(lun: Path) -> Optional[str]:
-    """What a LUN is a link to; None where a call was killed before it made that."""
-    links = [entry for entry in _entries(lun) if entry.is_symlink()]
-    return Path(os.readlink(links[0])).name if links else None
+    """What a LUN is a link to, by its name."""
+    link = lio.tied_to(lun)
+    return link.name if link else None
 
 
 def _tie(lun: Path, to: Path) -> None:

@@ -24,10 +24,12 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import require_local
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi_target import PortalGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 
+FABRIC = "iscsi"
+TAG = 1
 LUN = 0
-PORTAL_GROUP = 1
 # CHAP always, for known initiators only, and discovery shows a host no target but its own.
 ATTRIBUTES = {"authentication": "1", "generate_node_acls": "0", "demo_mode_discovery": "0"}
 # What rtslib accepts of RFC 3720's names.
@@ -103,16 +105,8 @@ class Iscsi(lio.Lio):
         return replace(export, initiators=initiators, saved=True).as_dict()
 
     def sessions(self, volume_id: str) -> dict[str, list[str]]:
-        """The initiators that are logged in, with the addresses that the kernel shows of them."""
-        target = self._target(volume_id)
-        group = self._group(target) if target else None
-        found: dict[str, list[str]] = {}
-        for acl in group.node_acls if group else ():
-            # rtslib's own reading of this file trips over what other kernels write.
-            info = (Path(acl.path) / "info").read_text(encoding="ascii", errors="replace")
-            if not info.startswith("No active"):
-                found[acl.node_wwn] = sorted(set(re.findall(r"Address (\S+)", info)))
-        return found
+        group = self._group(volume_id)
+        return group.sessions() if group else {}
 
     def connection_info(self, volume: Volume, holder: Holder) -> dict[str, Any]:
         target = self.target_name(volume.id)
@@ -143,44 +137,45 @@ class Iscsi(lio.Lio):
         rtslib = self._rtslib
         wanted = self._wanted(volume, device)
         self._begin(volume.id)
+        self._load()
         # The target comes first and goes last: where there is anything left of an export, there is its target.
-        target = rtslib.Target(rtslib.FabricModule("iscsi"), wanted.target)
-        group = rtslib.TPG(target, PORTAL_GROUP)
+        target = rtslib.Target(rtslib.FabricModule(FABRIC), wanted.target)
+        group = rtslib.TPG(target, TAG)
+        present = PortalGroup(Path(group.path))
         for name, value in ATTRIBUTES.items():
-            if group.get_attribute(name) != value:
+            if present.attribute(name) != value:
                 group.set_attribute(name, value)
         self._put_behind(group, volume.id, device)
         self._set_portals(group, wanted)
         for acl in group.node_acls:
             if acl.node_wwn not in wanted.initiators:
                 acl.delete()
+        logins = {login.initiator: login for login in present.logins}
         for holder in volume.holders:
-            acl = rtslib.NodeACL(group, holder.initiator)
-            if not acl.chap_password:
+            acl, login = rtslib.NodeACL(group, holder.initiator), logins.get(holder.initiator)
+            if not (login and login.secret):
                 acl.chap_userid = holder.host
                 acl.chap_password = _saved_secret(self._saved(), wanted.target, holder.initiator) or _new_secret()
-            if not self._has_lun(acl):
+            if not (login and login.has_lun):
                 for mapped_lun in acl.mapped_luns:
                     mapped_lun.delete()
                 rtslib.MappedLUN(acl, LUN, LUN)
         group.enable = True
 
     def withdraw(self, volume: Volume) -> None:
-        lio.mark(volume.id)
+        self._begin(volume.id)
         target = self._target(volume.id)
         staying = {holder.initiator for holder in volume.holders}
-        if staying:
-            group = self._group(target) if target else None
-            for acl in group.node_acls if group else ():
+        for group in target.tpgs if target else ():
+            for acl in group.node_acls if staying else ():
                 if acl.node_wwn not in staying:
                     acl.delete()
-        else:
-            for group in target.tpgs if target else ():
+            if not staying:
                 group.delete()
+        if not staying:
             self._delete_storage_object(volume.id)
             if target:
                 target.delete()
-            lio.remove_empty_adapters()
 
     def _targets_to_save(self, saved: list[dict[str, Any]], changed: set[str]) -> list[dict[str, Any]]:
         targets = [entry for entry in saved if entry.get("wwn", "").rpartition(":")[2] not in changed]
@@ -191,11 +186,14 @@ class Iscsi(lio.Lio):
 
     def target_name(self, volume_id: str) -> str:
         """The target's IQN. A target that exists keeps its name when C(target_prefix) changes: hosts know it by that."""
+        usual = f"{self._prefix}{volume_id}"
+        if (lio.CONFIGFS / FABRIC / usual).is_dir():
+            return usual
         try:
-            existing = [name for name in os.listdir(lio.CONFIGFS / "iscsi") if name.endswith(f":{volume_id}")]
+            names = os.listdir(lio.CONFIGFS / FABRIC)
         except FileNotFoundError:
-            existing = []
-        return existing[0] if existing else f"{self._prefix}{volume_id}"
+            return usual
+        return next((name for name in names if name.endswith(f":{volume_id}")), usual)
 
     def _wanted(self, volume: Volume, device: str) -> Export:
         return Export(
@@ -207,65 +205,44 @@ class Iscsi(lio.Lio):
         )
 
     def _export(self, volume_id: str) -> Optional[Export]:
-        target = self._target(volume_id)
+        name = self.target_name(volume_id)
         saved = not lio.is_marked(volume_id)
-        group = self._group(target) if target else None
-        if target is None or group is None:
-            leftover = target or not saved or self.has_open(volume_id)
-            return (
-                Export(self.target_name(volume_id), None, None, (), {}, open=False, saved=saved) if leftover else None
-            )
-        serial, device = self._behind(group)
+        group = self._group(volume_id)
+        if group is None:
+            leftover = not saved or (lio.CONFIGFS / FABRIC / name).is_dir() or self.has_open(volume_id)
+            return Export(name, None, None, (), {}, open=False, saved=saved) if leftover else None
+        serial, device = group.behind()
         return Export(
-            target=target.wwn,
+            target=name,
             serial=serial,
             device=device,
-            portals=tuple(sorted(f"{portal.ip_address}:{portal.port}" for portal in group.network_portals)),
-            initiators={acl.node_wwn: self._complete(acl) for acl in group.node_acls},
-            open=group.enable and all(group.get_attribute(name) == value for name, value in ATTRIBUTES.items()),
+            portals=group.portals,
+            initiators={login.initiator: login.is_complete for login in group.logins},
+            open=group.is_enabled and all(group.attribute(name) == value for name, value in ATTRIBUTES.items()),
             saved=saved,
         )
 
     def _credentials(self, volume_id: str, initiator: str) -> Optional[tuple[str, str]]:
         """The user and the secret that this initiator logs in with; None where there are none."""
-        target = self._target(volume_id)
-        group = self._group(target) if target else None
-        for acl in group.node_acls if group else ():
-            if acl.node_wwn == initiator and acl.chap_password:
-                return acl.chap_userid, acl.chap_password
+        group = self._group(volume_id)
+        for login in group.logins if group else ():
+            if login.initiator == initiator and login.secret:
+                return login.user, login.secret
         return None
 
+    def _group(self, volume_id: str) -> Optional[PortalGroup]:
+        return PortalGroup.of(lio.CONFIGFS / FABRIC / self.target_name(volume_id))
+
     def _target(self, volume_id: str) -> Optional[Any]:
+        """The target, to change it or to save it."""
         name = self.target_name(volume_id)
-        if not (lio.CONFIGFS / "iscsi" / name).is_dir():
+        if not (lio.CONFIGFS / FABRIC / name).is_dir():
             return None
-        return self._rtslib.Target(self._rtslib.FabricModule("iscsi"), name, mode="lookup")
-
-    def _group(self, target: Any) -> Optional[Any]:
-        if not (Path(target.path) / f"tpgt_{PORTAL_GROUP}").is_dir():
-            return None
-        return self._rtslib.TPG(target, PORTAL_GROUP, mode="lookup")
-
-    def _behind(self, group: Any) -> tuple[Optional[str], Optional[str]]:
-        """The unit serial and the device behind the group's LUN."""
-        try:
-            storage_object = self._rtslib.LUN(group, LUN).storage_object
-            return storage_object.wwn, storage_object.udev_path
-        except self._rtslib.RTSLibError:
-            return None, None
-
-    def _complete(self, acl: Any) -> bool:
-        return bool(acl.chap_userid and acl.chap_password and self._has_lun(acl))
-
-    def _has_lun(self, acl: Any) -> bool:
-        try:
-            return [mapped_lun.tpg_lun.lun for mapped_lun in acl.mapped_luns] == [LUN]
-        except self._rtslib.RTSLibError:  # its directory is there, and what it is to point to is not
-            return False
+        return self._rtslib.Target(self._rtslib.FabricModule(FABRIC), name, mode="lookup")
 
     def _put_behind(self, group: Any, volume_id: str, device: str) -> None:
         """The LUN, over the volume's device."""
-        if self._behind(group) == (volume_id, device):
+        if PortalGroup(Path(group.path)).behind() == (volume_id, device):
             return
         if self.sessions(volume_id):
             raise StorageError(

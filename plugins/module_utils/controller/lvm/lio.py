@@ -11,17 +11,23 @@ from __future__ import annotations
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import library
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Exporter, write_durably
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import (
+    Exporter,
+    Portal,
+    write_durably,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 CONFIGFS = Path("/sys/kernel/config/target")
 # One file for each volume whose export was changed and not saved yet. Lost at a reboot, as the unsaved changes are.
 UNSAVED = Path("/run/brickwork/unsaved")
+# How the directories in which LIO has block devices begin; a number follows.
+ADAPTER = "iblock_"
 
 
 class Lio(Exporter):
@@ -31,6 +37,10 @@ class Lio(Exporter):
     target = "LIO"
     libraries = ("rtslib_fb",)
 
+    def __init__(self, prefix: str, portals: Sequence[Portal]) -> None:
+        super().__init__(prefix, portals)
+        self._read: tuple[Optional[tuple[int, ...]], dict[str, Any]] = (None, {})
+
     @property
     def _rtslib(self) -> Any:
         return library("rtslib_fb")
@@ -39,15 +49,11 @@ class Lio(Exporter):
     def errors(self) -> tuple[type[Exception], ...]:
         return (OSError, self._rtslib.RTSLibError)
 
-    def forget_cached(self) -> None:
-        # rtslib keeps the numbers of storage objects.
-        self._rtslib.tcm.bs_cache.clear()
-
     def wwn(self, volume_id: str) -> str:
         return wwn(volume_id)
 
     def has_open(self, volume_id: str) -> bool:
-        return any(CONFIGFS.glob(f"core/iblock_*/{volume_id}"))
+        return _adapter_of(volume_id) is not None
 
     def save(self, volume_ids: Iterable[str]) -> None:
         """Save the exports of these volumes where targetctl restores them from at boot.
@@ -63,9 +69,9 @@ class Lio(Exporter):
             storage_object = self._storage_object(volume_id)
             objects += [storage_object.dump()] if storage_object else []
         targets = self._targets_to_save(saved.get("targets", []), changed)
-        saved.update(storage_objects=objects, targets=targets)
         path = Path(self._rtslib.root.default_save_file)
-        write_durably(path, json.dumps(saved, sort_keys=True, indent=2) + "\n")
+        # Neither indented nor sorted, with which a thousand exports take seconds.
+        write_durably(path, json.dumps({**saved, "storage_objects": objects, "targets": targets}) + "\n")
         for volume_id in changed:
             _marker(volume_id).unlink(missing_ok=True)
 
@@ -76,17 +82,21 @@ class Lio(Exporter):
     # Pieces
 
     def _begin(self, volume_id: str) -> None:
-        """Load the kernel's modules, after having noted that what follows is not saved yet."""
+        """Note that what follows is not saved yet."""
+        if is_marked(volume_id):
+            _remove_empty_adapters()
         mark(volume_id)
+
+    def _load(self) -> None:
+        """Load the kernel's modules."""
         # Makes LIO keep its own files beside the saved configuration, which takes the directory.
         Path(self._rtslib.root.default_save_file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._rtslib.RTSRoot()
 
     def _storage_object(self, volume_id: str) -> Optional[Any]:
-        try:
-            return self._rtslib.BlockStorageObject(volume_id)
-        except self._rtslib.RTSLibError:
-            return None
+        adapter = _adapter_of(volume_id)
+        # Without the number rtslib would look at every storage object there is, and keep what it saw.
+        return self._rtslib.BlockStorageObject(volume_id, index=_number_of(adapter)) if adapter else None
 
     def _storage_object_over(self, volume_id: str, device: str) -> Any:
         """The storage object over this device; its unit serial is the volume's id, which fixes the WWN that hosts see."""
@@ -97,23 +107,38 @@ class Lio(Exporter):
             storage_object.delete()
             storage_object = None
         if storage_object is None:
-            storage_object = self._rtslib.BlockStorageObject(volume_id, dev=device, wwn=volume_id)
+            storage_object = self._rtslib.BlockStorageObject(volume_id, dev=device, wwn=volume_id, index=_free_number())
             _allow_discard(storage_object, device)
         return storage_object
 
     def _delete_storage_object(self, volume_id: str) -> None:
         """Take it away, and with it the LUNs over it."""
-        storage_object = self._storage_object(volume_id)
-        if storage_object:
-            storage_object.delete()
+        adapter = _adapter_of(volume_id)
+        if adapter is None:
+            return
+        try:
+            (adapter / volume_id).rmdir()
+        except OSError:
+            # There are LUNs over it; rtslib looks for them in all targets, and takes them away.
+            self._rtslib.BlockStorageObject(volume_id, index=_number_of(adapter)).delete()
+        else:
+            adapter.rmdir()
 
     def _saved(self) -> dict[str, Any]:
-        """What a reboot brings back, in rtslib's form."""
+        """What a reboot brings back, in rtslib's form; read once as long as it is the same."""
         path = Path(self._rtslib.root.default_save_file)
         try:
-            saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = path.stat()
         except FileNotFoundError:
             return {}
+        version = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._read[0] != version:
+            self._read = (version, self._parsed(path))
+        return self._read[1]
+
+    def _parsed(self, path: Path) -> dict[str, Any]:
+        try:
+            saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise StorageError(
                 "failed_precondition",
@@ -143,9 +168,52 @@ def is_marked(volume_id: str) -> bool:
     return _marker(volume_id).exists()
 
 
-def remove_empty_adapters() -> None:
-    """A call that was killed may leave the directory in which a storage object was to be made."""
-    for adapter in (CONFIGFS / "core").glob("iblock_*"):
+def text(path: Path) -> str:
+    """What a file of the kernel's says."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().strip()
+
+
+def tied_to(lun: Path) -> Optional[Path]:
+    """What a LUN is a link to; None without the LUN, or where a call was killed before it made the link."""
+    try:
+        with os.scandir(lun) as entries:
+            links = [entry.path for entry in entries if entry.is_symlink()]
+    except FileNotFoundError:
+        return None
+    return Path(os.readlink(links[0])) if links else None
+
+
+def device_of(volume_id: str) -> Optional[str]:
+    """The device of a volume's storage object; None without one."""
+    adapter = _adapter_of(volume_id)
+    return text(adapter / volume_id / "udev_path") if adapter else None
+
+
+def _adapters() -> list[Path]:
+    """The directories of storage objects, one for each."""
+    core = CONFIGFS / "core"
+    return [core / name for name in os.listdir(core) if name.startswith(ADAPTER)] if core.is_dir() else []
+
+
+def _adapter_of(volume_id: str) -> Optional[Path]:
+    return next((adapter for adapter in _adapters() if os.path.isdir(adapter / volume_id)), None)
+
+
+def _number_of(adapter: Path) -> int:
+    return int(adapter.name[len(ADAPTER) :])
+
+
+def _free_number() -> int:
+    """A number that no storage object has, of whatever kind."""
+    numbers = (name.rpartition("_")[2] for name in os.listdir(CONFIGFS / "core"))
+    taken = {int(number) for number in numbers if number.isdigit()}
+    return min(set(range(len(taken) + 1)) - taken)
+
+
+def _remove_empty_adapters() -> None:
+    """A call that was killed may leave the directory in which a storage object was to be made, or was."""
+    for adapter in _adapters():
         if not any(entry.is_dir() for entry in adapter.iterdir()):
             adapter.rmdir()
 

@@ -80,9 +80,6 @@ class Nvmet(Exporter):
     prefix_form = r"nqn\.\d{4}-[01]\d\.[a-z0-9-]+(\.[a-z0-9-]+)*:([A-Za-z0-9.:-]*:)?"
     prefix_meaning = "the beginning of an NQN that ends with a colon"
 
-    def forget_cached(self) -> None:
-        """Nothing: whatever is asked is read anew."""
-
     # What only reads
 
     def wwn(self, volume_id: str) -> str:

@@ -1,0 +1,66 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables. Pure: figures go in, rows come out."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from ..table import Rows
+
+EXPLAINED = (
+    "Seconds are those of whole Ansible tasks, medians of {rounds} rounds in which they alternate; beside each is its ratio to a ping of "
+    "the same run, and to the same with the fewest exports. Crowds count from the first host's start to the last one's end."
+)
+
+
+def explained(figures: dict[str, Any]) -> str:
+    return EXPLAINED.format(rounds=figures["rounds"])
+
+
+def sections(figures: dict[str, Any]) -> dict[str, Rows]:
+    """Every comparison, by its title."""
+    found = {
+        "One connection": one(figures),
+        f"{figures['hosts']} hosts at once, {figures['forks']} forks": crowd(figures),
+    }
+    if figures["cinder"]:
+        found["One connection by Cinder's driver for LVM"] = cinder(figures["cinder"])
+    return found
+
+
+def one(figures: dict[str, Any]) -> Rows:
+    """One connection beside so many exports."""
+    rows: Rows = [("exports", "step", "seconds", "to ping", "to the fewest exports")]
+    fewest = figures["cases"][0]["one"]
+    for case in figures["cases"]:
+        ping = median(case["one"]["ping"])
+        for step, seconds in case["one"].items():
+            middle = median(seconds)
+            ratios = (f"{middle / ping:.2f}", f"{middle / median(fewest[step]):.2f}")
+            rows.append((str(case["exports"]), step, f"{middle:.2f}", *ratios))
+    return rows
+
+
+def crowd(figures: dict[str, Any]) -> Rows:
+    """A crowd beside so many exports."""
+    rows: Rows = [("exports", "answered", "aborted", "seconds", "to as many pings", "to release", "to as many pings")]
+    for case in figures["cases"]:
+        found = case["crowd"]
+        answered = figures["hosts"] - found["aborted"]
+        ratios = [f"{found[step] / found['ping']:.2f}" for step in ("ask", "release")]
+        counts = (str(case["exports"]), str(answered), str(found["aborted"]))
+        rows.append((*counts, f"{found['ask']:.1f}", ratios[0], f"{found['release']:.1f}", ratios[1]))
+    return rows
+
+
+def cinder(seconds: dict[str, list[float]]) -> Rows:
+    """What a driver of Cinder's costs beside its bare load."""
+    rows: Rows = [("step", "seconds", "to ping", "to the bare load")]
+    ping, bare = median(seconds["ping"]), median(seconds["bare"])
+    for step, measured in seconds.items():
+        middle = median(measured)
+        rows.append((step, f"{middle:.2f}", f"{middle / ping:.2f}", f"{middle / bare:.2f}"))
+    return rows
