@@ -199,9 +199,9 @@ def _unexpected(error: Exception) -> str:
 
 def driver(**setting: Any) -> Driver:
     """Load a driver of Cinder's."""
-    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import driver
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import loading
 
-    return driver.load(**setting)
+    return loading.load(**setting)
 
 
 def catalogue() -> Driver:
