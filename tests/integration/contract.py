@@ -38,6 +38,8 @@ class Storage:
         look: a script for the controller that prints all that the storage has, and all that is exported.
         paths: how many a host is to reach a volume by; where there are several, it attaches over multipath.
         tells_of_growth: whether hosts learn by themselves that a volume has grown.
+        while_connected: whether a volume can grow, and be copied, while a host holds it; else nobody can have it while it has snapshots,
+            either.
         hosts: two of the lab.
     """
 
@@ -46,6 +48,7 @@ class Storage:
     look: str
     paths: int = 2
     tells_of_growth: bool = False
+    while_connected: bool = True
     hosts: tuple[str, str] = ("host1", "host2")
 
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:
@@ -205,6 +208,10 @@ class Contract(Untouched):
         if not storage.can("grow"):
             storage.refuse("volume", "unimplemented", volumes=[DATA], size=str(2 * SIZE))
             return
+        if not storage.while_connected:
+            refused = storage.refuse("volume", "failed_precondition", volumes=[DATA], size=str(2 * SIZE))
+            assert refused["errors"][0]["holders"] == [host]
+            storage.detach(host, DATA)
         assert storage.volume(DATA, size=str(2 * SIZE))["changed"]
         assert not storage.volume(DATA, size=str(2 * SIZE))["changed"]
         connections = storage.connect(host, DATA)
@@ -225,13 +232,26 @@ class Contract(Untouched):
             storage.refuse("volume_snapshot", "unimplemented", snapshots=[SNAPSHOT], volume=DATA)
             storage.detach(host, DATA)
             return
+        if not storage.while_connected:
+            refused = storage.refuse("volume_snapshot", "failed_precondition", snapshots=[SNAPSHOT], volume=DATA)
+            assert refused["errors"][0]["holders"] == [host]
+            storage.detach(host, DATA)
         assert storage.snapshot(SNAPSHOT, volume=DATA)["changed"]
         assert not storage.snapshot(SNAPSHOT, volume=DATA)["changed"]
-        now = write(lab, host, path, "now", WRITTEN_MIB)
+        if storage.while_connected:
+            now = write(lab, host, path, "now", WRITTEN_MIB)
+        else:
+            now = then
+            storage.refuse("volume_connection", "failed_precondition", **storage.connection(host, DATA))
         assert storage.volume(CLONE, snapshot=SNAPSHOT)["changed"]
         assert storage.volume(COPY, source_volume=DATA)["changed"]
         assert not storage.volume(CLONE, snapshot=SNAPSHOT)["changed"]
         storage.refuse("volume", "failed_precondition", volumes=[DATA], state="absent")
         assert read(lab, host, storage.path(host, CLONE), WRITTEN_MIB) == then
         assert read(lab, host, storage.path(host, COPY), WRITTEN_MIB) == now
-        storage.detach(host, CLONE, COPY, DATA)
+        storage.detach(host, CLONE, COPY)
+        if storage.while_connected:
+            storage.detach(host, DATA)
+        assert storage.snapshot(SNAPSHOT, state="absent")["changed"]
+        assert read(lab, host, storage.path(host, DATA), WRITTEN_MIB) == now
+        storage.detach(host, DATA)

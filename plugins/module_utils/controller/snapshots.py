@@ -89,6 +89,7 @@ def _planned(backend: Backend, inventory: Inventory, name: str, volume: str, roo
     origin = rules.find(inventory, volume, backend.name)
     rules.refuse_deleting(origin)
     rules.require_finished(origin)
+    backend.check_copying(origin)
     room.take(SNAPSHOT, name, backend.snapshot_bytes(origin))
     return Snapshot(name, "", origin.name, origin.id, origin.size_bytes, backend.name)
 
@@ -105,6 +106,8 @@ def _to_be_absent(
             rules.refuse_other_kind(inventory, SNAPSHOT, name)
             if before:
                 rules.require_snapshot_of(before, volume or before.volume)
+                if before.volume in inventory.volumes:
+                    backend.check_copying(inventory.volumes[before.volume])
                 rules.require_no_copies(before, inventory)
                 rules.require_unused(before, backend.users(before))
             decisions.append(Decision(name, before, None))

@@ -191,7 +191,7 @@ class InProcess:
         return {
             "protocol": translation.protocol(stats["storage_protocol"]),
             "capabilities": sorted(capabilities),
-            "grows_connected": stats["online_extend_support"],
+            "while_connected": sorted(capabilities - (set() if stats["online_extend_support"] else {"grow"})),
         }
 
     def _capacity(self) -> dict[str, int]:

@@ -26,7 +26,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, local_sessions
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, local_target
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import store as stores
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -269,7 +269,7 @@ def test_a_host_that_is_logged_in_and_dead_can_be_fenced(
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     controller.volume("db", size="1GiB")
     controller.connection("db", connector=HOST1)
-    monkeypatch.setattr(local_sessions, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
+    monkeypatch.setattr(local_target, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
     assert controller.release("db", host="host1")["failed"]
     succeeded(controller.release("db", host="host1", fenced=True))
 

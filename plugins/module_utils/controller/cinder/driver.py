@@ -11,7 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import leftovers, translation
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
+    leftovers,
+    remote_files,
+    translation,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
     KEPT_FIELDS,
     Row,
@@ -85,7 +89,7 @@ class CinderDriver:
     # What it is
 
     def describe(self) -> dict[str, Any]:
-        """Its C(protocol), C(capabilities) and C(grows_connected); see BackendRecord."""
+        """Its C(protocol), C(capabilities) and C(while_connected); see BackendRecord."""
         stats = self._read_stats()
         pools = [stats, *(stats.get("pools") or ())]
         protocol = next((pool["storage_protocol"] for pool in pools if pool.get("storage_protocol")), None)
@@ -96,10 +100,16 @@ class CinderDriver:
         prefix = getattr(self._driver, "driver_prefix", None)
         if prefix and self._configuration.safe_get(f"{prefix}_snapshot_support") is False:
             capabilities -= {"clone", "snapshot"}
+        connected = set(capabilities)
+        if not all(pool.get("online_extend_support", True) for pool in pools):
+            connected -= {"grow"}
+        if remote_files.has(self._driver):
+            # Nova would have to tell the virtual machines that use the file of another one.
+            connected -= {"clone", "grow", "snapshot"}
         return {
             "protocol": translation.protocol(protocol),
             "capabilities": sorted(capabilities),
-            "grows_connected": all(pool.get("online_extend_support", True) for pool in pools),
+            "while_connected": sorted(connected),
         }
 
     def capacity(self) -> dict[str, int]:
@@ -126,19 +136,20 @@ class CinderDriver:
 
     def create_from_volume(self, volume_id: str, source_id: str) -> dict[str, Any]:
         volume, source = self._volume(volume_id, source_volid=source_id), self._volume(source_id)
-        if "RemoteFSDriver" in [cls.__name__ for cls in type(self._driver).__mro__]:
+        if remote_files.has(self._driver):
             # The copy's file comes beside the original's. They tell so only afterwards, and would not find one that is half made.
             volume.provider_location = source.provider_location
         return kept(self._driver.create_cloned_volume(volume, source) or {})
 
     def delete_volume(self, volume_id: str) -> None:
         volume = self._volume(volume_id)
+        leftovers.wait_for_dead_clients(self._driver, volume)
         self._unless_gone(lambda: self._driver.delete_volume(volume))
+        remote_files.forget(self._driver, volume)
         record = self._record(volume_id)
         if record.source_kind == "volume":
-            for original in self._store.volumes(record.backend):
-                if original.name == record.source_name:
-                    leftovers.remove(self._driver, volume, self._volume(original.id))
+            originals = [one for one in self._store.volumes(record.backend) if one.name == record.source_name]
+            leftovers.remove(self._driver, volume, self._volume(originals[0].id) if originals else None)
 
     def extend_volume(self, volume_id: str, size_gib: int, again: bool) -> None:
         """Grow a volume; one that an earlier call may have grown (I(again)) may have the size already."""
@@ -154,8 +165,9 @@ class CinderDriver:
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         snapshot = self._snapshot(snapshot_id)
+        remote_files.put_back(self._driver, snapshot)
         self._unless_gone(lambda: self._driver.delete_snapshot(snapshot))
-        leftovers.remove_snapshot(self._driver, snapshot)
+        remote_files.settle(self._driver, snapshot)
 
     # Connections
 

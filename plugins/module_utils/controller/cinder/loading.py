@@ -16,7 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import options, translation
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
+    options,
+    remote_files,
+    translation,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
     Database,
     put_in_place_of,
@@ -75,6 +79,7 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
         loaded.do_setup(context())
         loaded.check_for_setup_error()
         loaded.set_initialized()
+        remote_files.write_at_once(loaded)
     except StorageError:
         raise
     except Exception as error:  # a driver may raise anything

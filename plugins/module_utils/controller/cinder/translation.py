@@ -178,17 +178,28 @@ def connection_info(answer: Mapping[str, Any], discard: bool = False) -> dict[st
         discard: whether the backend's volumes are reported to support that.
 
     Raises:
-        StorageError: C(internal) where that is no connection.
+        StorageError: C(internal) where that is no connection, C(failed_precondition) where no host could use it.
     """
     data = answer.get("data")
     if not isinstance(answer.get("driver_volume_type"), str) or not isinstance(data, Mapping):
         raise StorageError("internal", "Cinder's driver answered something that is no connection.")
+    _require_bytes(data)
     completed = {**data, "access_mode": data.get("access_mode") or "rw", "encrypted": bool(data.get("encrypted"))}
     if discard:
         completed.setdefault("discard", True)
     if answer["driver_volume_type"] in ("iscsi", "iser"):
         completed.update(_singular_and_plural(completed))
     return {**answer, "data": completed}
+
+
+def _require_bytes(data: Mapping[str, Any]) -> None:
+    """Refuse a file that is not the volume's bytes, one after another."""
+    if data.get("format") not in (None, "raw"):
+        raise StorageError(
+            "failed_precondition",
+            f"{data.get('export')} has the volume in a file of the form {data['format']}, which a host cannot use as it is. So it has "
+            "while the volume has snapshots, or is being copied: delete those, or connect a copy of it.",
+        )
 
 
 def _singular_and_plural(data: Mapping[str, Any]) -> dict[str, Any]:
