@@ -40,6 +40,7 @@ class Storage:
         tells_of_growth: whether hosts learn by themselves that a volume has grown.
         while_connected: whether a volume can grow, and be copied, while a host holds it; else nobody can have it while it has snapshots,
             either.
+        delays: how long after a moment the module is killed, where that is tried; a little later, a program that it started is at work.
         hosts: two of the lab.
     """
 
@@ -49,6 +50,7 @@ class Storage:
     paths: int = 2
     tells_of_growth: bool = False
     while_connected: bool = True
+    delays: tuple[float, ...] = (0.0, 0.3)
     hosts: tuple[str, str] = ("host1", "host2")
 
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:

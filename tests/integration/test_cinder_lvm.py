@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.brickwork.storage.tests.integration import cinder_records
 from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 CONFIG = "/etc/brickwork/test-cinder-lvm.conf"
@@ -36,7 +38,7 @@ true
 @pytest.fixture(scope="module")
 def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
-    yield Storage(lab, CONFIG, LOOK)
+    yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK)
     lab.ssh("controller", f"rm {CONFIG}")
 
 
@@ -47,3 +49,34 @@ class TestFlow(Flow):
 @pytest.mark.full
 class TestContract(Contract):
     """The rest, which takes minutes: Cinder's own programs take long to start."""
+
+
+KILLED = """
+[DEFAULT]
+enabled_backends = lvm
+[lvm]
+volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+volume_group = vg0
+lvm_type = {type}
+target_helper = lioadm
+target_ip_address = 10.77.1.10
+volume_clear_size = 1
+"""
+
+
+@pytest.fixture(scope="class", params=["default", "thin"])
+def of_a_type(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Thick or thin."""
+    config = f"/etc/brickwork/test-cinder-lvm-{request.param}.conf"
+    lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=request.param)}CONF")
+    yield Storage(lab, config, LOOK + cinder_records.LOOK)
+    # The driver made a pool of all that was free.
+    lab.ssh("controller", f"rm {config}; lvremove --yes --quiet vg0/vg0-pool 2>/dev/null; true")
+
+
+class TestKilled(Killed):
+    """At some moments."""
+
+    @pytest.fixture(scope="class")
+    def storage(self, of_a_type: Storage) -> Storage:
+        return of_a_type

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.brickwork.storage.tests.integration import cinder_records
 from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, Lab
 
 CONFIG = "/etc/brickwork/test-cinder-nfs.conf"
@@ -38,7 +40,7 @@ done
 def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"set -- start {DIRECTORY}\n{SERVICE}")
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
-    yield Storage(lab, CONFIG, LOOK, paths=1, while_connected=False)
+    yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK, paths=1, while_connected=False)
     # A mount would wait for its server for ever.
     lab.ssh("controller", f"umount /run/test/nfs/*\nrm {CONFIG}\nset -- stop {DIRECTORY}\n{SERVICE}")
 
@@ -50,3 +52,7 @@ class TestFlow(Flow):
 @pytest.mark.full
 class TestContract(Contract):
     """The rest."""
+
+
+class TestKilled(Killed):
+    """At some moments."""

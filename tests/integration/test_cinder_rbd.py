@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.brickwork.storage.tests.integration import cinder_records
 from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, Lab
 
 CONFIG = "/etc/brickwork/test-cinder-rbd.conf"
@@ -36,7 +38,7 @@ for image in $(rbd ls); do rbd snap ls --all "$image" | tr -s ' ' | cut -d ' ' -
 def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"set -- start 10.77.1.10\n{SERVICE}")
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
-    yield Storage(lab, CONFIG, LOOK, paths=1, tells_of_growth=True)
+    yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK, paths=1, tells_of_growth=True)
     lab.ssh("controller", f"rm {CONFIG}\nset -- stop\n{SERVICE}")
 
 
@@ -47,3 +49,7 @@ class TestFlow(Flow):
 @pytest.mark.full
 class TestContract(Contract):
     """The rest."""
+
+
+class TestKilled(Killed):
+    """At some moments."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 LOOK = """
@@ -29,3 +30,7 @@ class TestFlow(Flow):
 
 class TestContract(Contract):
     """The rest, in every run too: this is the backend that most will have."""
+
+
+class TestKilled(Killed):
+    """At some moments."""

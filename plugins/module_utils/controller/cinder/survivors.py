@@ -70,9 +70,11 @@ def _has_survived(process: int) -> bool:
         with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
             state, _parent, _group, session = file.read().rpartition(")")[2].split()[:4]
         # The kernel gives nobody a number again that is still a session's.
-        if state in "XZ" or os.path.exists(f"/proc/{session}"):
+        if state in "XZ" or session == "0" or os.path.exists(f"/proc/{session}"):
             return False
         with open(f"/proc/{process}/environ", "rb") as file:
             return f"{SESSION}={session}".encode() in file.read().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return False
+    except PermissionError:  # of somebody who is out of root's reach
         return False
