@@ -8,6 +8,7 @@ Each test begins and ends with the storage as it was, as its own tools tell.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,8 +95,13 @@ class Storage:
         assert self.module("volume_connection", volumes=list(names), host=host, state="absent")["changed"]
 
     def can(self, capability: str) -> bool:
+        return capability in self._capabilities
+
+    @functools.cached_property
+    def _capabilities(self) -> list[str]:
         (backend,) = self.module("volume_backend_info")["backends"]
-        return capability in backend["capabilities"]
+        capabilities: list[str] = backend["capabilities"]
+        return capabilities
 
     def listing(self) -> list[str]:
         """What the storage has, without what differs from one time to the next."""

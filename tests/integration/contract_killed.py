@@ -93,7 +93,8 @@ class Killed(Untouched):
         (module, arguments), (opposite, taking_back) = killed.call, killed.opposite
         prepare(storage, killed)
         before = storage.listing()
-        count = moments_of(storage.lab, CONTROLLER, module, arguments)
+        given = {**arguments, "config": storage.config}
+        count = moments_of(storage.lab, CONTROLLER, module, given)
         done = storage.listing()
         assert done != before
         storage.module(opposite, **taking_back)
@@ -103,7 +104,7 @@ class Killed(Untouched):
                 prepare(storage, killed)
                 at = f"killed {delay} s after moment {moment} of {count}"
                 assert storage.listing() == before, at
-                run_killed(storage.lab, CONTROLLER, module, arguments, moment, delay)
+                run_killed(storage.lab, CONTROLLER, module, given, moment, delay)
                 if repeated:
                     storage.module(module, **arguments)
                     assert storage.listing() == done, at

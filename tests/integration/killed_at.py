@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loaded by the interpreters under test: kills the module at the Nth thing that it, or what it started, does to the machine.
 
-What counts is starting a program or a process, asking another one over its socket, asking the database of Cinder's drivers, and writing,
-renaming or removing a file of the collection, of open-iscsi, of LIO, of nvmet or of a driver on NFS: between two of these nothing
-changes, so the moments right before each, and a little after each, are all the moments there are.
+What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
+collection, of open-iscsi, of LIO, of nvmet or of a driver on NFS: between two of these nothing changes, so the moments right before
+each, and a little after each, are all the moments there are.
 
 The module and the process of a driver count together, in a file to which each thing adds a line of the same length.
 """
@@ -49,8 +49,6 @@ def touches(event: str, arguments: tuple[object, ...]) -> Optional[str]:
         return None if os.path.basename(program) in LOOKING else f"starts {program}"
     if event == "os.fork":
         return event
-    if event == "sqlite3.connect":
-        return event if str(arguments[0]).startswith(PLACES) else None
     if event == "socket.connect":
         # Not over a network, where portals are only asked whether they answer.
         return event if isinstance(arguments[1], str) else None
@@ -58,6 +56,8 @@ def touches(event: str, arguments: tuple[object, ...]) -> Optional[str]:
         path, mode, flags = arguments
         writes = bool(flags & WRITES) if isinstance(flags, int) else "w" in str(mode)
         return f"writes {path}" if writes and str(path).startswith(PLACES) else None
+    if event == "os.mkdir" and os.path.isdir(str(arguments[0])):
+        return None
     if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "shutil.rmtree"):
         return f"{event} {arguments[0]}" if str(arguments[0]).startswith(PLACES) else None
     return None

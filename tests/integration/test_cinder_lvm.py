@@ -10,9 +10,18 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration import cinder_records
-from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.contract import (
+    DATA,
+    SIZE,
+    WRITTEN_MIB,
+    Contract,
+    Flow,
+    Storage,
+    Untouched,
+)
 from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+from ansible_collections.brickwork.storage.tests.integration.writing import read, write
 
 CONFIG = "/etc/brickwork/test-cinder-lvm.conf"
 # The first five lines of the section are the example of cinderlib's manual.
@@ -49,6 +58,48 @@ class TestFlow(Flow):
 @pytest.mark.full
 class TestContract(Contract):
     """The rest, which takes minutes: Cinder's own programs take long to start."""
+
+
+@pytest.fixture
+def forgetful(lab: Lab) -> Iterator[None]:
+    """Nobody restores LIO's targets at boot."""
+    lab.ssh("controller", "systemctl disable --quiet rtslib-fb-targetctl")
+    yield
+    lab.ssh("controller", "systemctl enable --quiet rtslib-fb-targetctl")
+
+
+@pytest.mark.full
+class TestReboot(Untouched):
+    """Of the controller, while a host has a volume attached."""
+
+    def test_what_is_restored_at_boot_needs_no_repeat(self, storage: Storage) -> None:
+        lab, host = storage.lab, storage.hosts[0]
+        storage.volume(DATA, size=str(SIZE))
+        connections = storage.connect(host, DATA)
+        path = storage.attach(host, connections)["attachments"][0]["path"]
+        written = write(lab, host, path, "kept", WRITTEN_MIB)
+        lab.control("reboot", "controller")
+        assert not storage.module("volume_connection", **storage.connection(host, DATA))["changed"]
+        assert read(lab, host, path, WRITTEN_MIB) == written
+        storage.detach(host, DATA)
+
+    def test_what_is_lost_is_made_again_as_it_was(self, storage: Storage, forgetful: None) -> None:
+        lab, host = storage.lab, storage.hosts[0]
+        storage.volume(DATA, size=str(SIZE))
+        connections = storage.connect(host, DATA)
+        path = storage.attach(host, connections)["attachments"][0]["path"]
+        written = write(lab, host, path, "kept", WRITTEN_MIB)
+        exported = storage.listing()
+        lab.control("reboot", "controller")
+        assert storage.listing() != exported
+        (seen,) = storage.module("volume_connection_info", volumes=[DATA])["volumes"]
+        assert seen["problems"], seen
+        assert storage.module("volume_connection", check=True, **storage.connection(host, DATA))["changed"]
+        assert storage.connect(host, DATA) == connections
+        assert storage.listing() == exported
+        assert not storage.module("volume_connection", **storage.connection(host, DATA))["changed"]
+        assert read(lab, host, path, WRITTEN_MIB) == written
+        storage.detach(host, DATA)
 
 
 KILLED = """

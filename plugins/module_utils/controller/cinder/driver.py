@@ -30,6 +30,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
+# Set on a volume once it is as it is on record.
+READ = "read_from_record"
 METHODS = frozenset(
     {
         "capacity",
@@ -224,6 +226,7 @@ class CinderDriver:
             volume.volume_type = None
         volume.glance_metadata = {}
         volume.obj_reset_changes()
+        setattr(volume, READ, True)
         return volume
 
     def _snapshot(self, snapshot_id: str) -> Any:
@@ -280,7 +283,7 @@ def _kept_volume(store: Store) -> Any:
     class Volume(objects.Volume):  # type: ignore[misc]
         def __setattr__(self, name: str, value: Any) -> None:
             super().__setattr__(name, value)
-            if name in KEPT_FIELDS and name in self.obj_what_changed():
+            if self.__dict__.get(READ) and name in KEPT_FIELDS and name in self.obj_what_changed():
                 store.settle(VolumeRecord, self.id, kept({name: value}))
 
     return Volume
