@@ -9,6 +9,7 @@ A test file has a fixture C(storage), as for contract.py, and makes the class it
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,7 @@ def operation(storage: Storage, name: str) -> Operation:
 class Killed(Untouched):
     """Every operation, killed at moments from its beginning to its end."""
 
-    @pytest.fixture(scope="class", autouse=True)
+    @pytest.fixture(autouse=True)
     def interpreter(self, storage: Storage) -> None:
         make_interpreter(storage.lab, CONTROLLER)
 
@@ -103,21 +104,27 @@ class Killed(Untouched):
             for repeated in (True, False):
                 prepare(storage, killed)
                 at = f"killed {delay} s after moment {moment} of {count}"
-                assert storage.listing() == before, at
+                compare(storage.listing(), before, at)
                 run_killed(storage.lab, CONTROLLER, module, given, moment, delay)
                 if repeated:
                     storage.module(module, **arguments)
-                    assert storage.listing() == done, at
+                    compare(storage.listing(), done, at)
                     assert not storage.module(module, **arguments)["changed"], at
                     storage.module(opposite, **taking_back)
                 else:
                     storage.module(opposite, **taking_back)
-                assert storage.listing() == undone, at
+                compare(storage.listing(), undone, at)
 
 
 def prepare(storage: Storage, killed: Operation) -> None:
     for module, arguments in killed.prepared:
         storage.module(module, **arguments)
+
+
+def compare(found: list[str], wanted: list[str], at: str) -> None:
+    lacks, has = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+    if lacks or has:
+        pytest.fail(f"{at}: the storage lacks {list(lacks.elements())}, and has {list(has.elements())}")
 
 
 def chosen(count: int, delays: tuple[float, ...]) -> Iterator[tuple[int, float]]:

@@ -128,6 +128,6 @@ def of_a_type(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Storage]:
 class TestKilled(Killed):
     """At some moments."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def storage(self, of_a_type: Storage) -> Storage:
         return of_a_type

@@ -31,7 +31,7 @@ LOOK = f"""
 cd {DIRECTORY}
 for file in *; do
     [ ! -e "$file" ] || stat --format '%n %s' "$file"
-    case $file in *.info) sed "s/^/$file: /" "$file" ;; esac
+    case $file in *.info) sed "s/^/$file: /; s/,$//" "$file" ;; esac
 done
 """
 
