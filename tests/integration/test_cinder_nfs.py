@@ -27,11 +27,14 @@ nas_share_path = {DIRECTORY}
 nfs_mount_point_base = /run/test/nfs
 nfs_snapshot_support = true
 """
+# A list of layers without any stays where there were some.
 LOOK = f"""
 cd {DIRECTORY}
 for file in *; do
-    [ ! -e "$file" ] || stat --format '%n %s' "$file"
-    case $file in *.info) sed "s/^/$file: /; s/,$//" "$file" ;; esac
+    case $file in
+        *.info) [ "$(wc -l <"$file")" = 2 ] || {{ sed "s/^/$file: /; s/,$//" "$file"; echo; }} ;;
+        *) [ ! -e "$file" ] || stat --format '%n %s' "$file" ;;
+    esac
 done
 """
 

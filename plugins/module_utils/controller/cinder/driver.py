@@ -271,7 +271,10 @@ class CinderDriver:
             return  # as it was to be
 
     def _read_stats(self) -> dict[str, Any]:
-        self._stats = dict(self._driver.get_volume_stats(refresh=True))
+        backend = self._driver.host.rpartition("@")[2]
+        # Where a driver does not tell it, Cinder's scheduler counts it.
+        promised = sum(record.size_gib for record in self._store.volumes(backend))
+        self._stats = {"provisioned_capacity_gb": promised, **self._driver.get_volume_stats(refresh=True)}
         return self._stats
 
 
