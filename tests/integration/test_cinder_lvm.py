@@ -42,13 +42,15 @@ lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0; vgs --nohea
 ls -d /sys/kernel/config/target/iscsi/iqn.* /sys/kernel/config/target/core/*/* 2>/dev/null | grep -v /hba_
 true
 """
+# Where there was no volume yet, or thin ones are asked for, the driver makes a pool of all that is free.
+FORGET_POOL = "lvremove --yes --quiet vg0/vg0-pool 2>/dev/null; true"
 
 
 @pytest.fixture(scope="module")
 def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
     yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK)
-    lab.ssh("controller", f"rm {CONFIG}")
+    lab.ssh("controller", f"rm {CONFIG}; {FORGET_POOL}")
 
 
 class TestFlow(Flow):
@@ -98,6 +100,8 @@ class TestReboot(Untouched):
         assert storage.connect(host, DATA) == connections
         assert storage.listing() == exported
         assert not storage.module("volume_connection", **storage.connection(host, DATA))["changed"]
+        # Where the host has given up its sessions meanwhile, they are opened again.
+        assert storage.attach(host, connections)["attachments"][0]["path"] == path
         assert read(lab, host, path, WRITTEN_MIB) == written
         storage.detach(host, DATA)
 
@@ -121,8 +125,7 @@ def of_a_type(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Storage]:
     config = f"/etc/brickwork/test-cinder-lvm-{request.param}.conf"
     lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=request.param)}CONF")
     yield Storage(lab, config, LOOK + cinder_records.LOOK)
-    # The driver made a pool of all that was free.
-    lab.ssh("controller", f"rm {config}; lvremove --yes --quiet vg0/vg0-pool 2>/dev/null; true")
+    lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
 
 
 class TestKilled(Killed):
