@@ -37,6 +37,7 @@ class Storage:
         lab: that is up.
         config: the path of its configuration on the controller.
         look: a script for the controller that prints all that the storage has, and all that is exported.
+        size: of a volume, in bytes.
         paths: how many a host is to reach a volume by; where there are several, it attaches over multipath.
         tells_of_growth: whether hosts learn by themselves that a volume has grown.
         while_connected: whether a volume can grow, and be copied, while a host holds it; else nobody can have it while it has snapshots,
@@ -48,6 +49,7 @@ class Storage:
     lab: Lab
     config: str
     look: str
+    size: int = SIZE
     paths: int = 2
     tells_of_growth: bool = False
     while_connected: bool = True
@@ -143,7 +145,7 @@ class Flow(Untouched):
 
     def test_a_volume_is_made_moved_with_its_data_and_deleted(self, storage: Storage) -> None:
         lab, (first, second) = storage.lab, storage.hosts
-        wanted: dict[str, Any] = {"volumes": [DATA], "size": str(SIZE)}
+        wanted: dict[str, Any] = {"volumes": [DATA], "size": str(storage.size)}
         before = storage.listing()
         assert storage.module("volume", check=True, **wanted)["changed"]
         assert storage.listing() == before
@@ -189,7 +191,7 @@ class Contract(Untouched):
 
     def test_sharing_leaves_the_other_host_alone(self, storage: Storage) -> None:
         lab, (leaving, staying) = storage.lab, storage.hosts
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         if not storage.can("share"):
             refused = storage.refuse(
                 "volume_connection", "unimplemented", shared=True, **storage.connection(leaving, DATA)
@@ -210,30 +212,30 @@ class Contract(Untouched):
 
     def test_an_attached_volume_grows(self, storage: Storage) -> None:
         lab, host = storage.lab, storage.hosts[0]
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         path = storage.path(host, DATA)
         written = write(lab, host, path, "kept", WRITTEN_MIB)
         if not storage.can("grow"):
-            storage.refuse("volume", "unimplemented", volumes=[DATA], size=str(2 * SIZE))
+            storage.refuse("volume", "unimplemented", volumes=[DATA], size=str(2 * storage.size))
             return
         if not storage.while_connected:
-            refused = storage.refuse("volume", "failed_precondition", volumes=[DATA], size=str(2 * SIZE))
+            refused = storage.refuse("volume", "failed_precondition", volumes=[DATA], size=str(2 * storage.size))
             assert refused["errors"][0]["holders"] == [host]
             storage.detach(host, DATA)
-        assert storage.volume(DATA, size=str(2 * SIZE))["changed"]
-        assert not storage.volume(DATA, size=str(2 * SIZE))["changed"]
+        assert storage.volume(DATA, size=str(2 * storage.size))["changed"]
+        assert not storage.volume(DATA, size=str(2 * storage.size))["changed"]
         connections = storage.connect(host, DATA)
         grown = storage.attach(host, connections)
         assert grown["changed"] is not storage.tells_of_growth
-        assert grown["attachments"][0]["size_bytes"] == 2 * SIZE
+        assert grown["attachments"][0]["size_bytes"] == 2 * storage.size
         assert not storage.attach(host, connections)["changed"]
         assert read(lab, host, path, WRITTEN_MIB) == written
-        storage.refuse("volume", "invalid_argument", volumes=[DATA], size=str(SIZE))
+        storage.refuse("volume", "invalid_argument", volumes=[DATA], size=str(storage.size))
         storage.detach(host, DATA)
 
     def test_snapshots_and_copies_have_what_was_there(self, storage: Storage) -> None:
         lab, host = storage.lab, storage.hosts[0]
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         path = storage.path(host, DATA)
         then = write(lab, host, path, "then", WRITTEN_MIB)
         if not storage.can("snapshot"):

@@ -21,7 +21,6 @@ from ansible_collections.brickwork.storage.tests.integration.contract import (
     CONTROLLER,
     COPY,
     DATA,
-    SIZE,
     SNAPSHOT,
     Storage,
     Untouched,
@@ -53,12 +52,12 @@ class Operation:
 def operation(storage: Storage, name: str) -> Operation:
     """One of I(OPERATIONS)."""
     host = storage.hosts[0]
-    made: Call = ("volume", {"volumes": [DATA], "size": str(SIZE)})
+    made: Call = ("volume", {"volumes": [DATA], "size": str(storage.size)})
     deleted: Call = ("volume", {"volumes": [DATA], "state": "absent"})
     if name in ("create", "delete"):
         return Operation((), made, deleted) if name == "create" else Operation((made,), deleted, made)
     if name == "grow":
-        return Operation((made,), ("volume", {"volumes": [DATA], "size": str(2 * SIZE)}), deleted)
+        return Operation((made,), ("volume", {"volumes": [DATA], "size": str(2 * storage.size)}), deleted)
     if name in ("connect", "release"):
         connected: Call = ("volume_connection", storage.connection(host, DATA))
         released: Call = ("volume_connection", {"volumes": [DATA], "host": host, "state": "absent"})

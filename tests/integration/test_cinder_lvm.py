@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.brickwork.storage.tests.integration import cinder_records
 from ansible_collections.brickwork.storage.tests.integration.contract import (
     DATA,
-    SIZE,
     WRITTEN_MIB,
     Contract,
     Flow,
@@ -76,7 +75,7 @@ class TestReboot(Untouched):
 
     def test_what_is_restored_at_boot_needs_no_repeat(self, storage: Storage) -> None:
         lab, host = storage.lab, storage.hosts[0]
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         connections = storage.connect(host, DATA)
         path = storage.attach(host, connections)["attachments"][0]["path"]
         written = write(lab, host, path, "kept", WRITTEN_MIB)
@@ -87,7 +86,7 @@ class TestReboot(Untouched):
 
     def test_what_is_lost_is_made_again_as_it_was(self, storage: Storage, forgetful: None) -> None:
         lab, host = storage.lab, storage.hosts[0]
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         connections = storage.connect(host, DATA)
         path = storage.attach(host, connections)["attachments"][0]["path"]
         written = write(lab, host, path, "kept", WRITTEN_MIB)

@@ -21,7 +21,7 @@ true
 
 @pytest.fixture(scope="module")
 def storage(lab: Lab) -> Storage:
-    return Storage(lab, "/etc/brickwork/backends.conf", LOOK)
+    return Storage(lab, "/etc/brickwork/backends.conf", LOOK, size=64 * 1024**2)
 
 
 class TestFlow(Flow):
