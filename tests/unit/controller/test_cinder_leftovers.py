@@ -89,7 +89,7 @@ class Image:
         assert name not in self.protected
         self.snapshots.remove(name)
 
-    def list_watchers(self) -> Iterator[str]:
+    def watchers_list(self) -> Iterator[str]:
         """One fewer each time."""
         yield from ["somebody"] * self.watchers
         self.watchers = max(0, self.watchers - 1)

@@ -45,7 +45,7 @@ def wait_for_dead_clients(driver: Any, volume: Any) -> None:
         while not patience.passed:
             # Who only reads is no such client itself.
             with module.RBDVolumeProxy(driver, volume.name, read_only=True) as image:
-                if not list(image.list_watchers()):
+                if not list(image.watchers_list()):
                     return
             time.sleep(CEPH_POLL_SECONDS)
 
