@@ -20,7 +20,7 @@ HOSTS = ("host1", "host2")
 
 
 # A failed assertion of these is told as one of a test is.
-for name in ("contract", "writing"):
+for name in ("contract", "contract_killed", "writing"):
     pytest.register_assert_rewrite(f"ansible_collections.brickwork.storage.tests.integration.{name}")
 
 

@@ -8,6 +8,7 @@ Each test begins and ends with the storage as it was, as its own tools tell.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,16 +37,23 @@ class Storage:
         lab: that is up.
         config: the path of its configuration on the controller.
         look: a script for the controller that prints all that the storage has, and all that is exported.
+        size: of a volume, in bytes.
         paths: how many a host is to reach a volume by; where there are several, it attaches over multipath.
         tells_of_growth: whether hosts learn by themselves that a volume has grown.
+        while_connected: whether a volume can grow, and be copied, while a host holds it; else nobody can have it while it has snapshots,
+            either.
+        delays: how long after a moment the module is killed, where that is tried; a little later, a program that it started is at work.
         hosts: two of the lab; for the tests of one host that one.
     """
 
     lab: Lab
     config: str
     look: str
+    size: int = SIZE
     paths: int = 2
     tells_of_growth: bool = False
+    while_connected: bool = True
+    delays: tuple[float, ...] = (0.0, 0.3)
     hosts: tuple[str, ...] = ("host1", "host2")
 
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:
@@ -89,8 +97,13 @@ class Storage:
         assert self.module("volume_connection", volumes=list(names), host=host, state="absent")["changed"]
 
     def can(self, capability: str) -> bool:
+        return capability in self._capabilities
+
+    @functools.cached_property
+    def _capabilities(self) -> list[str]:
         (backend,) = self.module("volume_backend_info")["backends"]
-        return capability in backend["capabilities"]
+        capabilities: list[str] = backend["capabilities"]
+        return capabilities
 
     def listing(self) -> list[str]:
         """What the storage has, without what differs from one time to the next."""
@@ -132,7 +145,7 @@ class Flow(Untouched):
 
     def test_a_volume_is_made_moved_with_its_data_and_deleted(self, storage: Storage) -> None:
         lab, (first, second) = storage.lab, storage.hosts
-        wanted: dict[str, Any] = {"volumes": [DATA], "size": str(SIZE)}
+        wanted: dict[str, Any] = {"volumes": [DATA], "size": str(storage.size)}
         before = storage.listing()
         assert storage.module("volume", check=True, **wanted)["changed"]
         assert storage.listing() == before
@@ -178,42 +191,59 @@ class OfOneHost(Untouched):
 
     def test_an_attached_volume_grows(self, storage: Storage) -> None:
         lab, host = storage.lab, storage.hosts[0]
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         path = storage.path(host, DATA)
         written = write(lab, host, path, "kept", WRITTEN_MIB)
         if not storage.can("grow"):
-            storage.refuse("volume", "unimplemented", volumes=[DATA], size=str(2 * SIZE))
+            storage.refuse("volume", "unimplemented", volumes=[DATA], size=str(2 * storage.size))
             return
-        assert storage.volume(DATA, size=str(2 * SIZE))["changed"]
-        assert not storage.volume(DATA, size=str(2 * SIZE))["changed"]
+        if not storage.while_connected:
+            refused = storage.refuse("volume", "failed_precondition", volumes=[DATA], size=str(2 * storage.size))
+            assert refused["errors"][0]["holders"] == [host]
+            storage.detach(host, DATA)
+        assert storage.volume(DATA, size=str(2 * storage.size))["changed"]
+        assert not storage.volume(DATA, size=str(2 * storage.size))["changed"]
         connections = storage.connect(host, DATA)
         grown = storage.attach(host, connections)
         assert grown["changed"] is not storage.tells_of_growth
-        assert grown["attachments"][0]["size_bytes"] == 2 * SIZE
+        assert grown["attachments"][0]["size_bytes"] == 2 * storage.size
         assert not storage.attach(host, connections)["changed"]
         assert read(lab, host, path, WRITTEN_MIB) == written
-        storage.refuse("volume", "invalid_argument", volumes=[DATA], size=str(SIZE))
+        storage.refuse("volume", "invalid_argument", volumes=[DATA], size=str(storage.size))
         storage.detach(host, DATA)
 
     def test_snapshots_and_copies_have_what_was_there(self, storage: Storage) -> None:
         lab, host = storage.lab, storage.hosts[0]
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         path = storage.path(host, DATA)
         then = write(lab, host, path, "then", WRITTEN_MIB)
         if not storage.can("snapshot"):
             storage.refuse("volume_snapshot", "unimplemented", snapshots=[SNAPSHOT], volume=DATA)
             storage.detach(host, DATA)
             return
+        if not storage.while_connected:
+            refused = storage.refuse("volume_snapshot", "failed_precondition", snapshots=[SNAPSHOT], volume=DATA)
+            assert refused["errors"][0]["holders"] == [host]
+            storage.detach(host, DATA)
         assert storage.snapshot(SNAPSHOT, volume=DATA)["changed"]
         assert not storage.snapshot(SNAPSHOT, volume=DATA)["changed"]
-        now = write(lab, host, path, "now", WRITTEN_MIB)
+        if storage.while_connected:
+            now = write(lab, host, path, "now", WRITTEN_MIB)
+        else:
+            now = then
+            storage.refuse("volume_connection", "failed_precondition", **storage.connection(host, DATA))
         assert storage.volume(CLONE, snapshot=SNAPSHOT)["changed"]
         assert storage.volume(COPY, source_volume=DATA)["changed"]
         assert not storage.volume(CLONE, snapshot=SNAPSHOT)["changed"]
         storage.refuse("volume", "failed_precondition", volumes=[DATA], state="absent")
         assert read(lab, host, storage.path(host, CLONE), WRITTEN_MIB) == then
         assert read(lab, host, storage.path(host, COPY), WRITTEN_MIB) == now
-        storage.detach(host, CLONE, COPY, DATA)
+        storage.detach(host, CLONE, COPY)
+        if storage.while_connected:
+            storage.detach(host, DATA)
+        assert storage.snapshot(SNAPSHOT, state="absent")["changed"]
+        assert read(lab, host, storage.path(host, DATA), WRITTEN_MIB) == now
+        storage.detach(host, DATA)
 
 
 class Contract(OfOneHost):
@@ -221,7 +251,7 @@ class Contract(OfOneHost):
 
     def test_sharing_leaves_the_other_host_alone(self, storage: Storage) -> None:
         lab, (leaving, staying) = storage.lab, storage.hosts
-        storage.volume(DATA, size=str(SIZE))
+        storage.volume(DATA, size=str(storage.size))
         if not storage.can("share"):
             refused = storage.refuse(
                 "volume_connection", "unimplemented", shared=True, **storage.connection(leaving, DATA)

@@ -1,61 +1,103 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loaded by the interpreter under test: kills the module at the Nth thing it does to the machine.
+"""Loaded by the interpreters under test: kills the module at the Nth thing that it, or what it started, does to the machine.
 
 What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
-collection, of open-iscsi, of LIO or of nvmet: between two of these nothing changes, so the moments right before each, and a little
-after each, are all the moments there are.
+collection, of open-iscsi, of LIO, of nvmet or of a driver on NFS: between two of these nothing changes, so the moments right before
+each, and a little after each, are all the moments there are.
+
+The module and the process of a driver count together, in a file to which each thing adds a line of the same length.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+from pathlib import Path
+from typing import Optional
 
-MOMENT, DELAY = (float(text) for text in os.environ["KILLED_AT"].split(":"))
+DIRECTORY = Path(__file__).resolve().parent
+# What a test writes: the number of the moment (0: none, only count), and the seconds after it.
+AT = DIRECTORY / "at"
+COUNT = DIRECTORY / "count"
+MODULE = DIRECTORY / "module"
+LINE = 64
 PLACES = (
     "/var/lib/brickwork",
     "/run/brickwork",
+    "/run/test/nfs",
     "/var/lib/iscsi",
     "/etc/rtslib-fb-target",
+    "/etc/target",
     "/sys/kernel/config/target",
     "/sys/kernel/config/nvmet",
 )
+# Programs that only look.
+LOOKING = {"du", "lvdisplay", "lvs", "mount.nfs", "pvs", "stat", "vgs"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-seen = 0
 
 
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def touches(event: str, arguments: tuple[object, ...]) -> bool:
-    """Whether an audit event (docs.python.org/3/library/audit_events.html) changes what the tests look at."""
-    if event in ("subprocess.Popen", "os.fork"):
-        return True
+def touches(event: str, arguments: tuple[object, ...]) -> Optional[str]:
+    """What an audit event (docs.python.org/3/library/audit_events.html) does to what the tests look at; None where nothing."""
+    if event == "subprocess.Popen":
+        words = [str(word) for word in arguments[1]] if isinstance(arguments[1], (list, tuple)) else []
+        program = next((word for word in words if word != "env" and "=" not in word), "")
+        return None if os.path.basename(program) in LOOKING else f"starts {program}"
+    if event == "os.fork":
+        return event
     if event == "socket.connect":
-        return isinstance(arguments[1], str)  # not over a network, where portals are only asked whether they answer
+        # Not over a network, where portals are only asked whether they answer.
+        return event if isinstance(arguments[1], str) else None
     if event == "open":
         path, mode, flags = arguments
         writes = bool(flags & WRITES) if isinstance(flags, int) else "w" in str(mode)
-        return writes and str(path).startswith(PLACES)
+        return f"writes {path}" if writes and str(path).startswith(PLACES) else None
+    if event == "os.mkdir" and os.path.isdir(str(arguments[0])):
+        return None
     if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "shutil.rmtree"):
-        return str(arguments[0]).startswith(PLACES)
-    return False
+        return f"{event} {arguments[0]}" if str(arguments[0]).startswith(PLACES) else None
+    return None
 
 
-def watch(event: str, arguments: tuple[object, ...]) -> None:
-    global seen
-    if touches(event, arguments):
-        seen += 1
-        if seen == MOMENT:
-            if DELAY:
-                threading.Timer(DELAY, kill).start()
+class Watcher:
+    """Counts, and kills.
+
+    Args:
+        moment: that ends the module.
+        delay: seconds after it.
+    """
+
+    def __init__(self, moment: int, delay: float) -> None:
+        self._moment = moment
+        self._delay = delay
+        self._count = os.open(COUNT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        # The module is the first to come here; a driver's process, and what that starts, come later.
+        with contextlib.suppress(FileExistsError):
+            module = os.open(MODULE, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            os.write(module, str(os.getpid()).encode())
+            os.close(module)
+
+    def watch(self, event: str, arguments: tuple[object, ...]) -> None:
+        done = touches(event, arguments)
+        if done is None:
+            return
+        os.write(self._count, done.encode("ascii", "replace")[: LINE - 1].ljust(LINE - 1) + b"\n")
+        if os.fstat(self._count).st_size == self._moment * LINE:
+            if self._delay:
+                threading.Timer(self._delay, self._kill).start()
             else:
-                kill()
+                self._kill()
+
+    def _kill(self) -> None:
+        for process in (int(MODULE.read_text()), os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
-sys.addaudithook(watch)
+if AT.exists():
+    moment, after = AT.read_text().split(":")
+    sys.addaudithook(Watcher(int(moment), float(after)).watch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,57 @@ from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 WATCHER = Path(__file__).with_name("killed_at.py")
 DIRECTORY = "/run/test/killed"
+# The environment of Cinder's drivers, whose Python heeds no variables; it loads the watcher where there is one.
+CINDER = "/opt/brickwork/cinder"
+LOADER = f"import sys; sys.path.append('{DIRECTORY}'); __import__('importlib.util').util.find_spec('killed_at') and __import__('killed_at')"
 # After the last moment the module ends by itself; a module that does more than this has changed beyond recognition.
 MOST_MOMENTS = 400
 
 
 def make_interpreter(lab: Lab, host: str) -> None:
-    """Put an interpreter on a machine that kills itself."""
+    """Put an interpreter on a machine that kills itself, and have the process of Cinder's drivers killed with it."""
     lab.ssh(
         host,
-        f"mkdir -p {DIRECTORY}\ncat > {DIRECTORY}/sitecustomize.py <<'WATCHER'\n{WATCHER.read_text()}\nWATCHER\n"
-        f"printf '#!/bin/sh\\nKILLED_AT=$(cat {DIRECTORY}/at) PYTHONPATH={DIRECTORY} exec /usr/bin/python3 \"$@\"\\n'"
-        f" > {DIRECTORY}/python\nchmod +x {DIRECTORY}/python\n",
+        f"""
+        mkdir -p {DIRECTORY}
+        cat > {DIRECTORY}/killed_at.py <<'WATCHER'
+{WATCHER.read_text()}
+WATCHER
+        echo 'import killed_at' > {DIRECTORY}/sitecustomize.py
+        printf '#!/bin/sh\\nPYTHONPATH={DIRECTORY} exec /usr/bin/python3 "$@"\\n' > {DIRECTORY}/python
+        chmod +x {DIRECTORY}/python
+        for packages in {CINDER}/lib/python3*/site-packages; do
+            [ ! -d "$packages" ] || echo "{LOADER}" > "$packages/killed_at.pth"
+        done
+        """,
     )
+
+
+def run_killed(
+    lab: Lab, host: str, module: str, arguments: dict[str, Any], moment: int, delay: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a module that is killed I(delay) seconds after its I(moment); 0 is none, to count them."""
+    lab.ssh(host, f"rm -f {DIRECTORY}/count {DIRECTORY}/module; echo {moment}:{delay} > {DIRECTORY}/at")
+    done = lab.ansible(
+        host,
+        "-m",
+        f"brickwork.storage.{module}",
+        "-a",
+        json.dumps(arguments),
+        "-e",
+        f"ansible_python_interpreter={DIRECTORY}/python",
+    )
+    # For what is not to be killed.
+    lab.ssh(host, f"rm {DIRECTORY}/at")
+    assert done.returncode == 0 or "error_code" not in done.stdout, done.stdout
+    return done
+
+
+def moments_of(lab: Lab, host: str, module: str, arguments: dict[str, Any]) -> int:
+    """Run a module undisturbed, and count its moments."""
+    done = run_killed(lab, host, module, arguments, 0, 0)
+    assert done.returncode == 0, done.stdout
+    return len(lab.ssh(host, f"cat {DIRECTORY}/count").splitlines())
 
 
 def moments(
@@ -40,18 +80,7 @@ def moments(
     """
     for moment in range(1, MOST_MOMENTS + 1, 1 if os.environ.get("FULL") else step):
         for repeated in (True, False):
-            lab.ssh(host, f"echo {moment}:{delay} > {DIRECTORY}/at")
-            done = lab.ansible(
-                host,
-                "-m",
-                f"brickwork.storage.{module}",
-                "-a",
-                json.dumps(arguments),
-                "-e",
-                f"ansible_python_interpreter={DIRECTORY}/python",
-            )
-            if done.returncode == 0:
+            if run_killed(lab, host, module, arguments, moment, delay).returncode == 0:
                 return
-            assert "error_code" not in done.stdout, done.stdout
             yield moment, repeated
     pytest.fail(f"{module} was not done after {MOST_MOMENTS} moments")

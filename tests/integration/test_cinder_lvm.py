@@ -9,8 +9,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration import cinder_records
+from ansible_collections.brickwork.storage.tests.integration.contract import (
+    DATA,
+    WRITTEN_MIB,
+    Contract,
+    Flow,
+    Storage,
+    Untouched,
+)
+from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+from ansible_collections.brickwork.storage.tests.integration.writing import read, write
 
 CONFIG = "/etc/brickwork/test-cinder-lvm.conf"
 # The first five lines of the section are the example of cinderlib's manual.
@@ -31,13 +41,15 @@ lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0; vgs --nohea
 ls -d /sys/kernel/config/target/iscsi/iqn.* /sys/kernel/config/target/core/*/* 2>/dev/null | grep -v /hba_
 true
 """
+# Where there was no volume yet, or thin ones are asked for, the driver makes a pool of all that is free.
+FORGET_POOL = "lvremove --yes --quiet vg0/vg0-pool 2>/dev/null; true"
 
 
 @pytest.fixture(scope="module")
 def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
-    yield Storage(lab, CONFIG, LOOK)
-    lab.ssh("controller", f"rm {CONFIG}")
+    yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK)
+    lab.ssh("controller", f"rm {CONFIG}; {FORGET_POOL}")
 
 
 class TestFlow(Flow):
@@ -47,3 +59,77 @@ class TestFlow(Flow):
 @pytest.mark.full
 class TestContract(Contract):
     """The rest, which takes minutes: Cinder's own programs take long to start."""
+
+
+@pytest.fixture
+def forgetful(lab: Lab) -> Iterator[None]:
+    """Nobody restores LIO's targets at boot."""
+    lab.ssh("controller", "systemctl disable --quiet rtslib-fb-targetctl")
+    yield
+    lab.ssh("controller", "systemctl enable --quiet rtslib-fb-targetctl")
+
+
+@pytest.mark.full
+class TestReboot(Untouched):
+    """Of the controller, while a host has a volume attached."""
+
+    def test_what_is_restored_at_boot_needs_no_repeat(self, storage: Storage) -> None:
+        lab, host = storage.lab, storage.hosts[0]
+        storage.volume(DATA, size=str(storage.size))
+        connections = storage.connect(host, DATA)
+        path = storage.attach(host, connections)["attachments"][0]["path"]
+        written = write(lab, host, path, "kept", WRITTEN_MIB)
+        lab.control("reboot", "controller")
+        assert not storage.module("volume_connection", **storage.connection(host, DATA))["changed"]
+        assert read(lab, host, path, WRITTEN_MIB) == written
+        storage.detach(host, DATA)
+
+    def test_what_is_lost_is_made_again_as_it_was(self, storage: Storage, forgetful: None) -> None:
+        lab, host = storage.lab, storage.hosts[0]
+        storage.volume(DATA, size=str(storage.size))
+        connections = storage.connect(host, DATA)
+        path = storage.attach(host, connections)["attachments"][0]["path"]
+        written = write(lab, host, path, "kept", WRITTEN_MIB)
+        exported = storage.listing()
+        lab.control("reboot", "controller")
+        assert storage.listing() != exported
+        (seen,) = storage.module("volume_connection_info", volumes=[DATA])["volumes"]
+        assert seen["problems"], seen
+        assert storage.module("volume_connection", check=True, **storage.connection(host, DATA))["changed"]
+        assert storage.connect(host, DATA) == connections
+        assert storage.listing() == exported
+        assert not storage.module("volume_connection", **storage.connection(host, DATA))["changed"]
+        # Where the host has given up its sessions meanwhile, they are opened again.
+        assert storage.attach(host, connections)["attachments"][0]["path"] == path
+        assert read(lab, host, path, WRITTEN_MIB) == written
+        storage.detach(host, DATA)
+
+
+KILLED = """
+[DEFAULT]
+enabled_backends = lvm
+[lvm]
+volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+volume_group = vg0
+lvm_type = {type}
+target_helper = lioadm
+target_ip_address = 10.77.1.10
+volume_clear_size = 1
+"""
+
+
+@pytest.fixture(scope="class", params=["default", "thin"])
+def of_a_type(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Thick or thin."""
+    config = f"/etc/brickwork/test-cinder-lvm-{request.param}.conf"
+    lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=request.param)}CONF")
+    yield Storage(lab, config, LOOK + cinder_records.LOOK)
+    lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
+
+
+class TestKilled(Killed):
+    """At some moments."""
+
+    @pytest.fixture
+    def storage(self, of_a_type: Storage) -> Storage:
+        return of_a_type

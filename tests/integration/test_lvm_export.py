@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration.contract import Contract, Flow, Storage
+from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 LOOK = """
@@ -20,7 +21,7 @@ true
 
 @pytest.fixture(scope="module")
 def storage(lab: Lab) -> Storage:
-    return Storage(lab, "/etc/brickwork/backends.conf", LOOK)
+    return Storage(lab, "/etc/brickwork/backends.conf", LOOK, size=64 * 1024**2)
 
 
 class TestFlow(Flow):
@@ -30,3 +31,7 @@ class TestFlow(Flow):
 @pytest.mark.full
 class TestContract(Contract):
     """The rest, of which test_contract and test_snapshots have the usual part."""
+
+
+class TestKilled(Killed):
+    """At some moments."""

@@ -72,6 +72,7 @@ _OF_ONE_MACHINE = (
 # Installed for those who start them: the controller's seed, or a test.
 _DISABLED_UNITS = (
     "ceph-crash.service",
+    "ceph-mgr.target",
     "ceph-mon.target",
     "ceph-osd.target",
     "ceph.target",

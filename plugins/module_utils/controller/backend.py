@@ -234,6 +234,9 @@ class Backend(ABC):
 
     # Snapshots, and volumes made from them or from other volumes
 
+    def check_copying(self, volume: Volume) -> None:  # noqa: B027 - most backends can always do it
+        """Raise C(failed_precondition) if no snapshot or copy of the volume can be made or deleted as things are."""
+
     @abstractmethod
     def snapshot_bytes(self, volume: Volume) -> int:
         """What a snapshot of the volume takes of the capacity."""

@@ -84,6 +84,7 @@ def _planned(backend: Backend, inventory: Inventory, name: str, volume: str, roo
     origin = rules.find(inventory, volume, backend.name)
     rules.refuse_deleting(origin)
     rules.require_finished(origin)
+    backend.check_copying(origin)
     room.take(SNAPSHOT, name, backend.snapshot_bytes(origin))
     return Snapshot(name, "", origin.name, origin.id, origin.size_bytes, backend.name)
 
@@ -98,6 +99,8 @@ def _to_be_absent(
         rules.refuse_other_kind(inventory, SNAPSHOT, name)
         if before:
             rules.require_snapshot_of(before, volume or before.volume)
+            if before.volume in inventory.volumes:
+                backend.check_copying(inventory.volumes[before.volume])
             rules.require_no_copies(before, inventory)
             rules.require_unused(before, backend.users(before))
         return Decision(name, before, None)

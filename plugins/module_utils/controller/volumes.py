@@ -127,7 +127,10 @@ def _planned(
 ) -> Volume:
     """A volume that does not exist yet, as it is to be."""
     if source:
-        size_bytes = rules.size_of_copy(rules.find_original(inventory, source, backend.name), size_bytes)
+        original = rules.find_original(inventory, source, backend.name)
+        if isinstance(original, Volume):
+            backend.check_copying(original)
+        size_bytes = rules.size_of_copy(original, size_bytes)
     elif size_bytes is None:
         raise invalid("size", f"a size such as 10GiB, because there is no volume {name} yet")
     return Volume(name, id="", size_bytes=size_bytes, backend=backend.name, source=source)

@@ -63,6 +63,7 @@ class FakeDriver:
         self.storage = storage
         self.multiattach = True
         self.online_extend = True
+        self.copies_connected = True
         self.fails: dict[str, Exception] = {}
 
     def get_volume_stats(self, refresh: bool = False) -> dict[str, Any]:
@@ -191,7 +192,11 @@ class InProcess:
         return {
             "protocol": translation.protocol(stats["storage_protocol"]),
             "capabilities": sorted(capabilities),
-            "grows_connected": stats["online_extend_support"],
+            "while_connected": sorted(
+                capabilities
+                - (set() if stats["online_extend_support"] else {"grow"})
+                - (set() if self.driver.copies_connected else {"clone", "snapshot"})
+            ),
         }
 
     def _capacity(self) -> dict[str, int]:

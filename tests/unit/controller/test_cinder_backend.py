@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -26,7 +27,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller impor
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Backend
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import backend as cinder
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, local_sessions
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, local_target
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import store as stores
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -217,6 +218,22 @@ def test_a_volume_that_is_connected_and_cannot_grow_so(controller: Controller) -
     assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["host1"])
 
 
+def test_a_volume_that_is_connected_and_cannot_be_copied_so(controller: Controller) -> None:
+    controller.driver.copies_connected = False
+    controller.volume("db", size="1GiB")
+    succeeded(controller.snapshot("then", volume="db"))
+    controller.connection("db", connector=HOST1)
+    for refused in (
+        controller.snapshot("now", volume="db"),
+        controller.snapshot("then", state="absent"),
+        controller.volume("copy", source_volume="db"),
+    ):
+        assert (refused["error_code"], refused["holders"]) == ("failed_precondition", ["host1"])
+    succeeded(controller.volume("clone", snapshot="then"))
+    controller.release("db", host="host1")
+    succeeded(controller.snapshot("then", state="absent"))
+
+
 @pytest.mark.parametrize("connector", [{"host": "host1"}, {"host": "host1", "initiator": "nobody"}])
 def test_a_connector_that_lacks_what_the_protocol_needs(controller: Controller, connector: dict[str, str]) -> None:
     controller.volume("db", size="1GiB")
@@ -269,9 +286,72 @@ def test_a_host_that_is_logged_in_and_dead_can_be_fenced(
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     controller.volume("db", size="1GiB")
     controller.connection("db", connector=HOST1)
-    monkeypatch.setattr(local_sessions, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
+    monkeypatch.setattr(local_target, "sessions", lambda record: {HOST1["initiator"]: ["192.0.2.11"]})
     assert controller.release("db", host="host1")["failed"]
     succeeded(controller.release("db", host="host1", fenced=True))
+
+
+class Kernel:
+    """LIO on the controller, with what the storage exports."""
+
+    def __init__(self, directory: Path, storage: Storage) -> None:
+        self._directory = directory / "iscsi"
+        self._storage = storage
+
+    def follow(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+        for target, initiators in self._storage.targets.items():
+            for initiator in initiators:
+                (self._directory / target / "tpgt_1" / "acls" / initiator / "lun_0").mkdir(parents=True)
+
+
+@pytest.fixture
+def kernel(controller: Controller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
+    monkeypatch.setattr(lio, "CONFIGFS", tmp_path / "target")
+    controller.path.write_text(f"{SECTION}target_helper = lioadm\n", encoding="utf-8")
+    found = Kernel(tmp_path / "target", controller.storage)
+
+    def step(name: str) -> None:
+        if name.startswith("after"):
+            found.follow()
+
+    controller.worker.step = step
+    return found
+
+
+def lose_everything(controller: Controller, kernel: Kernel) -> None:
+    controller.storage.targets.clear()
+    controller.storage.secrets.clear()
+    kernel.follow()
+
+
+def test_an_export_that_the_kernel_lost_is_made_again_with_its_secret(controller: Controller, kernel: Kernel) -> None:
+    controller.volume("db", size="1GiB")
+    for connector in (HOST1, HOST2):
+        connected = succeeded(controller.connection("db", connector=connector, shared=True))
+    exported = controller.storage.hosts()
+    assert not controller.connection("db", connector=HOST2, shared=True)["changed"]
+    lose_everything(controller, kernel)
+    [seen] = connection_info.info({"backend": None, "volumes": None, "config": str(controller.path)}, False)["volumes"]
+    assert seen["problems"]
+    again = succeeded(controller.connection("db", connector=HOST2, shared=True))
+    assert (again["changed"], again["connections"]) == (True, connected["connections"])
+    assert controller.storage.hosts() == exported
+    assert not controller.connection("db", connector=HOST1, shared=True)["changed"]
+
+
+def test_an_export_that_the_kernel_lost_is_released(controller: Controller, kernel: Kernel) -> None:
+    controller.volume("db", size="1GiB")
+    for connector in (HOST1, HOST2):
+        controller.connection("db", connector=connector, shared=True)
+    lose_everything(controller, kernel)
+    succeeded(controller.release("db", host="host1"))
+    assert not controller.release("db", host="host1")["changed"]
+    assert controller.connection("db", connector=HOST2, shared=True)["changed"]
+    lose_everything(controller, kernel)
+    succeeded(controller.release("db", host="host2"))
+    assert (controller.storage.targets, controller.record("db").export) == ({}, "none")
+    succeeded(controller.volume("db", state="absent"))
 
 
 # What goes wrong

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, Optional
 
 import pytest
@@ -16,7 +16,6 @@ from ansible_collections.brickwork.storage.plugins.module_utils import waiting
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
     catalogue,
     identity,
-    leftovers,
     options,
     translation,
 )
@@ -348,115 +347,3 @@ class NfsDriver(Base):
 )
 def test_the_protocol_of_a_driver_that_is_not_set_up(name: str, base: type, wanted: Optional[str]) -> None:
     assert catalogue.protocol_of(type(name, (base,), {})) == wanted
-
-
-# What drivers leave
-
-
-class Image:
-    def __init__(self, *snapshots: str) -> None:
-        self.snapshots = list(snapshots)
-        self.protected = set(snapshots)
-
-    def __enter__(self) -> Image:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        pass
-
-    def list_snaps(self) -> list[dict[str, str]]:
-        return [{"name": name} for name in self.snapshots]
-
-    def is_protected_snap(self, name: str) -> bool:
-        return name in self.protected
-
-    def unprotect_snap(self, name: str) -> None:
-        self.protected.remove(name)
-
-    def remove_snap(self, name: str) -> None:
-        assert name not in self.protected
-        self.snapshots.remove(name)
-
-
-IMAGES: dict[str, Image] = {}
-
-
-def RBDVolumeProxy(_driver: object, name: str) -> Image:  # noqa: N802 - Cinder's name
-    return IMAGES[name]
-
-
-class RBDDriver:
-    pass
-
-
-class LVMVolumeDriver:
-    def __init__(self) -> None:
-        self.deleted: list[dict[str, Any]] = []
-
-    def delete_snapshot(self, snapshot: dict[str, Any]) -> None:
-        self.deleted.append(snapshot)
-
-
-class ThinLVM(LVMVolumeDriver):
-    pass
-
-
-COPY, ORIGINAL = SimpleNamespace(id="2", name="volume-2"), SimpleNamespace(id="1", name="volume-1", size=3)
-
-
-def test_the_snapshot_that_rbd_leaves_is_removed_and_no_other() -> None:
-    IMAGES["volume-1"] = Image("volume-2.clone_snap", "volume-3.clone_snap")
-    leftovers.remove(RBDDriver(), COPY, ORIGINAL)
-    leftovers.remove(RBDDriver(), COPY, ORIGINAL)
-    assert IMAGES["volume-1"].snapshots == ["volume-3.clone_snap"]
-
-
-def test_the_snapshot_that_lvm_leaves_is_removed() -> None:
-    driver = ThinLVM()
-    leftovers.remove(driver, COPY, ORIGINAL)
-    assert [(one["name"], one["volume_size"]) for one in driver.deleted] == [("clone-snap-2", 3)]
-
-
-def test_other_drivers_leave_nothing() -> None:
-    leftovers.remove(object(), COPY, ORIGINAL)
-
-
-class LioAdm:
-    def __init__(self) -> None:
-        self.removed: list[tuple[Any, ...]] = []
-
-    def remove_iscsi_target(self, *arguments: Any) -> None:
-        self.removed.append(arguments)
-
-
-def test_a_target_of_lio_that_may_not_be_whole_is_removed_and_no_other() -> None:
-    driver = SimpleNamespace(target_driver=LioAdm())
-    leftovers.remove_target(driver, COPY)
-    assert driver.target_driver.removed == [(0, 0, "2", "volume-2")]
-    leftovers.remove_target(SimpleNamespace(target_driver=object()), COPY)
-    leftovers.remove_target(object(), COPY)
-
-
-class RemoteFSSnapDriverBase:
-    def __init__(self, directory: Path, known: dict[str, str]) -> None:
-        self._directory = directory
-        self._known = known
-
-    def _get_new_snap_path(self, snapshot: Any) -> str:
-        return str(self._directory / f"volume-1.{snapshot.id}")
-
-    def _local_path_volume_info(self, _volume: Any) -> str:
-        return str(self._directory / "volume-1.info")
-
-    def _read_info_file(self, _path: str, empty_if_missing: bool) -> dict[str, str]:
-        return self._known if empty_if_missing else {}
-
-
-def test_the_file_of_a_snapshot_that_was_not_written_down_is_removed_and_no_other(tmp_path: Path) -> None:
-    driver = RemoteFSSnapDriverBase(tmp_path, {"active": "volume-1.s2"})
-    for snapshot_id in ("s1", "s2"):
-        (tmp_path / f"volume-1.{snapshot_id}").touch()
-        for _time in range(2):
-            leftovers.remove_snapshot(driver, SimpleNamespace(id=snapshot_id, volume=ORIGINAL))
-    leftovers.remove_snapshot(object(), SimpleNamespace(id="s2", volume=ORIGINAL))
-    assert [path.name for path in tmp_path.iterdir()] == ["volume-1.s2"]

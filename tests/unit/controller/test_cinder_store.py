@@ -41,7 +41,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
 
 
 def test_what_is_written_is_read_again(store: Store) -> None:
-    known = BackendRecord("fake", "cinder.volume.drivers.x", "digest", "iscsi", ["clone"], False)
+    known = BackendRecord("fake", "cinder.volume.drivers.x", "digest", "iscsi", ["clone"], [])
     store.put(known, VOLUME, ATTACHMENT, SNAPSHOT)
     assert store.backend("fake") == known
     assert store.volumes("fake") == [replace(VOLUME, attachments=(ATTACHMENT,))]

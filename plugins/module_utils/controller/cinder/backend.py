@@ -33,7 +33,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
     connecting,
     identity,
-    local_sessions,
+    local_target,
     volume_type,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import (
@@ -59,6 +59,8 @@ UNDO_SECONDS = 60
 LONG_SECONDS = 7 * 24 * 3600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
 NAME_FORM = "a name of letters, digits and _ . + -, with 128 characters at most"
+# The target_helper that has its targets on this controller, and in the kernel, which forgets them.
+LIO = "lioadm"
 # What a driver refuses before it has done anything.
 REFUSALS = frozenset({"failed_precondition", "invalid_argument", "resource_exhausted", "unimplemented"})
 
@@ -175,10 +177,16 @@ class CinderBackend(Backend):
         self._make(VolumeRecord, record.id, "create_volume", "delete_volume")
 
     def check_growth(self, volume: Volume) -> None:
-        if volume.holders and not self._known.grows_connected:
+        self._check_while_connected(volume, "grow", "grow a connected volume")
+
+    def check_copying(self, volume: Volume) -> None:
+        self._check_while_connected(volume, "snapshot", "make or delete snapshots or copies of a connected volume")
+
+    def _check_while_connected(self, volume: Volume, wanted: str, doing: str) -> None:
+        if volume.holders and wanted not in self._known.while_connected:
             raise StorageError(
                 "failed_precondition",
-                f"Volume {volume.name} is connected to {', '.join(volume.hosts)}, and {self.driver} cannot grow a connected volume. "
+                f"Volume {volume.name} is connected to {', '.join(volume.hosts)}, and {self.driver} cannot {doing}. "
                 "Detach and disconnect it first.",
                 holders=volume.hosts,
             )
@@ -269,16 +277,18 @@ class CinderBackend(Backend):
         return found
 
     def export(self, volume: Volume) -> Optional[dict[str, Any]]:
-        return connecting.export(self._volumes[volume.id])
+        record = self._volumes[volume.id]
+        return connecting.export(record, self._is_lost(record))
 
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         return connecting.wanted_export(volume.hosts)
 
     def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
-        return connecting.reduced_export(self._volumes[volume.id], volume.hosts)
+        record = self._volumes[volume.id]
+        return connecting.reduced_export(record, self._is_lost(record), volume.hosts)
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
-        return local_sessions.sessions(self._volumes[volume.id])
+        return local_target.sessions(self._volumes[volume.id])
 
     def connect(self, changes: Sequence[tuple[Volume, Volume]]) -> Failures:
         failures: Failures = {}
@@ -311,7 +321,11 @@ class CinderBackend(Backend):
 
     def _connection(self, volume: Volume) -> connecting.Connections:
         undo = self.until(Deadline(UNDO_SECONDS))
-        return connecting.Connections(volume.id, self._store, self._ask, undo._ask)
+        is_lost = self._is_lost(self._volumes[volume.id])
+        return connecting.Connections(volume.id, self._store, self._ask, undo._ask, is_lost)
+
+    def _is_lost(self, record: VolumeRecord) -> bool:
+        return self._section.given.get("target_helper") == LIO and local_target.is_lost(record)
 
     def _require_time(self, volume: Volume) -> None:
         """Refuse to begin with what could not be ended; taking it back would take its time too."""

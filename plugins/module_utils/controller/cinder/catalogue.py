@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import driver, options, translation
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import loading, options, translation
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.worker import Worker
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -47,7 +47,7 @@ def drivers(deadline: Deadline) -> list[dict[str, Any]]:
 
 def load() -> Catalogue:
     """In the worker's process."""
-    driver.silence()
+    loading.silence()
     return Catalogue()
 
 
@@ -64,7 +64,7 @@ class Catalogue:
         names = options.installed_drivers(Path(str(cinder.__file__)).parent)
         classes = {name: _imported(name) for name in names}
         # Not earlier: what some of them import registers it itself.
-        driver.register_options_of_the_manager()
+        loading.register_options_of_the_manager()
         return [_described(name, cls) for name, cls in classes.items()]
 
 

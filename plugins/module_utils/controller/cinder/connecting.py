@@ -31,15 +31,22 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
+# An export that is open by the records, and that its target has lost.
+LOST = "lost"
 # Ask the driver: a method, and its arguments.
 Ask = Callable[..., Any]
 
 
-def export(record: VolumeRecord) -> Optional[dict[str, Any]]:
-    """How a volume is exported, without secrets; None where it is not, and nobody has anything of it."""
+def export(record: VolumeRecord, is_lost: bool) -> Optional[dict[str, Any]]:
+    """How a volume is exported, without secrets; None where it is not, and nobody has anything of it.
+
+    Args:
+        record: of the volume.
+        is_lost: whether the target has nothing of an open export.
+    """
     if record.export == NONE and not record.attachments:
         return None
-    return {"state": record.export, "hosts": {one.host: one.state for one in record.attachments}}
+    return {"state": _state(record, is_lost), "hosts": {one.host: one.state for one in record.attachments}}
 
 
 def wanted_export(hosts: Sequence[str]) -> Optional[dict[str, Any]]:
@@ -47,11 +54,16 @@ def wanted_export(hosts: Sequence[str]) -> Optional[dict[str, Any]]:
     return {"state": OPEN, "hosts": dict.fromkeys(hosts, CONNECTED)} if hosts else None
 
 
-def reduced_export(record: VolumeRecord, hosts: Sequence[str]) -> Optional[dict[str, Any]]:
+def reduced_export(record: VolumeRecord, is_lost: bool, hosts: Sequence[str]) -> Optional[dict[str, Any]]:
     """What export() tells once all other hosts have released the volume."""
     if not hosts:
         return None
-    return {"state": record.export, "hosts": {one.host: one.state for one in record.attachments if one.host in hosts}}
+    staying = {one.host: one.state for one in record.attachments if one.host in hosts}
+    return {"state": _state(record, is_lost), "hosts": staying}
+
+
+def _state(record: VolumeRecord, is_lost: bool) -> str:
+    return LOST if is_lost and record.export == OPEN else record.export
 
 
 def predicted(protocol: str) -> dict[str, Any]:
@@ -67,13 +79,15 @@ class Connections:
         store: the records.
         ask: the driver.
         ask_to_undo: the driver, with time to take back what it could not do.
+        is_lost: whether the target has lost an open export.
     """
 
-    def __init__(self, volume_id: str, store: Store, ask: Ask, ask_to_undo: Ask) -> None:
+    def __init__(self, volume_id: str, store: Store, ask: Ask, ask_to_undo: Ask, is_lost: bool = False) -> None:
         self._id = volume_id
         self._store = store
         self._ask = ask
         self._ask_to_undo = ask_to_undo
+        self._is_lost = is_lost
 
     def connect(self, before: Volume, after: Volume, connectors: Mapping[str, Mapping[str, Any]]) -> None:
         """Connect the hosts of I(after) that are not connected, and repair what an interrupted call left.
@@ -83,6 +97,8 @@ class Connections:
             after: as it is to be.
             connectors: of hosts, by their names; of the others the store has them.
         """
+        if self._is_lost:
+            self._begin_anew()
         attachments = [self._attachment(holder, connectors) for holder in after.holders]
         pending = [one for one in attachments if one.state != CONNECTED]
         interrupted = {one.host for one in self._record().attachments}
@@ -109,14 +125,21 @@ class Connections:
         if self._record().shared != shared:
             self._store.update(VolumeRecord, self._id, shared=shared)
 
+    def _begin_anew(self) -> None:
+        """Note that the export and its connections are still to be made. The hosts keep the secret that they know."""
+        record = self._record()
+        attachments = [replace(one, state=CONNECTING) for one in record.attachments]
+        self._store.put(replace(record, export=OPENING), *attachments)
+        self._is_lost = False
+
     def _leave(self, leaving: Sequence[AttachmentRecord], ask: Optional[Ask] = None) -> None:
         """Release hosts; with the last one the export goes."""
         ask = ask or self._ask
         for attachment in leaving:
             if attachment.state == CONNECTED:
                 self._store.update(AttachmentRecord, attachment.id, state=DISCONNECTING)
-            # One whose export is not whole, or going already, was never let in, or is out.
-            if self._record().export == OPEN:
+            # One whose export is not whole, going already, or lost, was never let in, or is out.
+            if self._record().export == OPEN and not self._is_lost:
                 self._terminate(attachment, ask)
             if len(self._record().attachments) == 1:
                 self._close(attachment.host, ask)
@@ -154,7 +177,7 @@ class Connections:
         """Remove the export."""
         if self._record().export == NONE:
             return
-        again = self._record().export == CLOSING
+        again = self._is_lost or self._record().export == CLOSING
         if self._record().export == OPENING:
             # Without what create_export() answers, the driver would not find what it made.
             with contextlib.suppress(StorageError):

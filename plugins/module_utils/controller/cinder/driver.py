@@ -1,31 +1,25 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One of Cinder's volume drivers, without a Cinder service around it: the only file that imports cinder.
+"""One of Cinder's volume drivers, without a Cinder service around it.
 
 It runs in the process of worker.py, and is told what to do by names: what it has to know of them is on record before it is asked.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import logging
-import re
-import socket
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Optional
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import leftovers, options, translation
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
+    leftovers,
+    remote_files,
+    translation,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
     KEPT_FIELDS,
-    Database,
     Row,
     kept,
-    put_in_place_of,
     snapshot_row,
     volume_row,
 )
@@ -35,15 +29,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     VolumeRecord,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import LOCK_DIRECTORY, Deadline
 
-# Beside the store, for the drivers' own files, such as the targets of tgt; who needs it makes it.
-STATE_DIRECTORY = "cinder"
-# For the drivers' own locks.
-DRIVERS_LOCK_DIRECTORY = LOCK_DIRECTORY.parent / "cinder"
-# For the store's own transactions; how long the driver may take is the caller's to watch.
-STORE_SECONDS = 60
-OF_THE_MANAGER = "suppress_requests_ssl_warnings"
+# Set on a volume once it is as it is on record.
+READ = "read_from_record"
 METHODS = frozenset(
     {
         "capacity",
@@ -66,52 +54,6 @@ METHODS = frozenset(
 )
 
 
-def load(path: str, section: str, driver: str, given: Sequence[str], store: str) -> CinderDriver:
-    """Load a driver and have it look at its storage.
-
-    Args:
-        path: of the configuration.
-        section: of the backend.
-        driver: its volume_driver.
-        given: the options that are set in the section.
-        store: the path of the store's file.
-
-    Raises:
-        StorageError: C(invalid_argument) for an unknown driver or option; else as the driver's setup failed.
-    """
-    silence()
-    DRIVERS_LOCK_DIRECTORY.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    DRIVERS_LOCK_DIRECTORY.mkdir(mode=0o700, exist_ok=True)
-    configuration = _configuration(path, section, Path(store).parent / STATE_DIRECTORY)
-    from cinder import exception
-    from cinder.db import api
-
-    database = Database(Store(Deadline(STORE_SECONDS), Path(store)), section, exception)
-    put_in_place_of(api, database, type("NotKeptError", (exception.CinderException,), {}))
-    cls = _driver_class(path, section, driver)
-    _check_options(path, section, driver, given, cls)
-    secrets = translation.Secrets(_secret_options(section, configuration))
-    try:
-        _lock_by_files()
-        loaded = cls(configuration=configuration, host=_host(section), cluster_name=None, active_backend_id=None)
-        if not loaded.supported and not configuration.safe_get("enable_unsupported_driver"):
-            raise options.error(
-                path,
-                section,
-                "enable_unsupported_driver",
-                f"nobody keeps {driver} any more, as Cinder says; set this to true to use it all the same",
-            )
-        loaded.do_setup(_context())
-        loaded.check_for_setup_error()
-        loaded.set_initialized()
-    except StorageError:
-        raise
-    except Exception as error:  # a driver may raise anything
-        _refuse_missing_libraries(driver, cls)
-        raise translation.failure(error, f"set up {driver}", secrets) from None
-    return CinderDriver(loaded, configuration, Store(Deadline(STORE_SECONDS), Path(store)), secrets)
-
-
 class CinderDriver:
     """A driver that was loaded.
 
@@ -127,7 +69,7 @@ class CinderDriver:
         self._configuration = configuration
         self._store = store
         self._secrets = secrets
-        self._context = _context()
+        self._context = context()
         self._volume_class = _kept_volume(store)
         self._stats: Optional[dict[str, Any]] = None
 
@@ -149,7 +91,7 @@ class CinderDriver:
     # What it is
 
     def describe(self) -> dict[str, Any]:
-        """Its C(protocol), C(capabilities) and C(grows_connected); see BackendRecord."""
+        """Its C(protocol), C(capabilities) and C(while_connected); see BackendRecord."""
         stats = self._read_stats()
         pools = [stats, *(stats.get("pools") or ())]
         protocol = next((pool["storage_protocol"] for pool in pools if pool.get("storage_protocol")), None)
@@ -160,10 +102,16 @@ class CinderDriver:
         prefix = getattr(self._driver, "driver_prefix", None)
         if prefix and self._configuration.safe_get(f"{prefix}_snapshot_support") is False:
             capabilities -= {"clone", "snapshot"}
+        connected = set(capabilities)
+        if not all(pool.get("online_extend_support", True) for pool in pools):
+            connected -= {"grow"}
+        if remote_files.has(self._driver):
+            # Nova would have to tell the virtual machines that use the file of another one.
+            connected -= {"clone", "grow", "snapshot"}
         return {
             "protocol": translation.protocol(protocol),
             "capabilities": sorted(capabilities),
-            "grows_connected": all(pool.get("online_extend_support", True) for pool in pools),
+            "while_connected": sorted(connected),
         }
 
     def capacity(self) -> dict[str, int]:
@@ -190,19 +138,20 @@ class CinderDriver:
 
     def create_from_volume(self, volume_id: str, source_id: str) -> dict[str, Any]:
         volume, source = self._volume(volume_id, source_volid=source_id), self._volume(source_id)
-        if "RemoteFSDriver" in [cls.__name__ for cls in type(self._driver).__mro__]:
+        if remote_files.has(self._driver):
             # The copy's file comes beside the original's. They tell so only afterwards, and would not find one that is half made.
             volume.provider_location = source.provider_location
         return kept(self._driver.create_cloned_volume(volume, source) or {})
 
     def delete_volume(self, volume_id: str) -> None:
         volume = self._volume(volume_id)
+        leftovers.wait_for_dead_clients(self._driver, volume)
         self._unless_gone(lambda: self._driver.delete_volume(volume))
+        remote_files.forget(self._driver, volume)
         record = self._record(volume_id)
         if record.source_kind == "volume":
-            for original in self._store.volumes(record.backend):
-                if original.name == record.source_name:
-                    leftovers.remove(self._driver, volume, self._volume(original.id))
+            originals = [one for one in self._store.volumes(record.backend) if one.name == record.source_name]
+            leftovers.remove(self._driver, volume, self._volume(originals[0].id) if originals else None)
 
     def extend_volume(self, volume_id: str, size_gib: int, again: bool) -> None:
         """Grow a volume; one that an earlier call may have grown (I(again)) may have the size already."""
@@ -218,8 +167,9 @@ class CinderDriver:
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         snapshot = self._snapshot(snapshot_id)
+        remote_files.put_back(self._driver, snapshot)
         self._unless_gone(lambda: self._driver.delete_snapshot(snapshot))
-        leftovers.remove_snapshot(self._driver, snapshot)
+        remote_files.settle(self._driver, snapshot)
 
     # Connections
 
@@ -276,6 +226,7 @@ class CinderDriver:
             volume.volume_type = None
         volume.glance_metadata = {}
         volume.obj_reset_changes()
+        setattr(volume, READ, True)
         return volume
 
     def _snapshot(self, snapshot_id: str) -> Any:
@@ -320,7 +271,10 @@ class CinderDriver:
             return  # as it was to be
 
     def _read_stats(self) -> dict[str, Any]:
-        self._stats = dict(self._driver.get_volume_stats(refresh=True))
+        backend = self._driver.host.rpartition("@")[2]
+        # Where a driver does not tell it, Cinder's scheduler counts it.
+        promised = sum(record.size_gib for record in self._store.volumes(backend))
+        self._stats = {"provisioned_capacity_gb": promised, **self._driver.get_volume_stats(refresh=True)}
         return self._stats
 
 
@@ -332,138 +286,14 @@ def _kept_volume(store: Store) -> Any:
     class Volume(objects.Volume):  # type: ignore[misc]
         def __setattr__(self, name: str, value: Any) -> None:
             super().__setattr__(name, value)
-            if name in KEPT_FIELDS and name in self.obj_what_changed():
+            if self.__dict__.get(READ) and name in KEPT_FIELDS and name in self.obj_what_changed():
                 store.settle(VolumeRecord, self.id, kept({name: value}))
 
     return Volume
 
 
-def silence() -> None:
-    """Cinder logs secrets, and warns of its own libraries."""
-    warnings.simplefilter("ignore")
-    root = logging.getLogger()
-    root.handlers = [logging.NullHandler()]
-    root.setLevel(logging.CRITICAL)
+def context() -> Any:
+    """Of somebody who may do everything."""
+    from cinder.context import get_admin_context
 
-
-def _configuration(path: str, section: str, state: Path) -> Any:
-    """The backend's options as Cinder reads them, from the same file."""
-    from cinder import objects
-    from cinder.common import config  # noqa: F401 - registers what the others read
-    from cinder.volume import configuration, driver
-    from oslo_concurrency import lockutils
-    from oslo_config import cfg
-
-    objects.register_all()
-    cfg.CONF.set_default("state_path", str(state))
-    lockutils.set_defaults(str(DRIVERS_LOCK_DIRECTORY))
-    try:
-        cfg.CONF([], project="cinder", version="brickwork", default_config_files=[path], default_config_dirs=[])
-        return configuration.Configuration(driver.volume_opts, config_group=section)
-    except cfg.Error as error:
-        raise StorageError("invalid_argument", f"{path}: {error}", field="config") from None
-
-
-def _driver_class(path: str, section: str, driver: str) -> Any:
-    import cinder
-
-    module, _dot, name = driver.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("cinder.volume.drivers"):
-            raise _missing(driver, [str(error.name)]) from None
-        cls = None
-    if not isinstance(cls, type):
-        raise options.unknown_driver(path, section, driver, Path(str(cinder.__file__)).parent)
-    return cls
-
-
-def _refuse_missing_libraries(driver: str, cls: Any) -> None:
-    module = sys.modules[cls.__module__]
-    libraries = options.missing_libraries(inspect.getsource(module), vars(module))
-    if libraries:
-        raise _missing(driver, libraries)
-
-
-def _missing(driver: str, libraries: Sequence[str]) -> StorageError:
-    return StorageError(
-        "failed_precondition",
-        f"{driver} needs Python's {' and '.join(libraries)}, which Cinder's environment {sys.prefix} does not have. Install it there, or "
-        "in the system where the environment sees that.",
-        field="volume_driver",
-    )
-
-
-def _check_options(path: str, section: str, driver: str, given: Sequence[str], cls: Any) -> None:
-    """Every option of the section is one that somebody reads, and has a value that can be read."""
-    from cinder.volume import configuration
-    from oslo_config import cfg
-
-    known = {option.dest: option for option in _shared_options()}
-    register_options_of_the_manager()
-    known.update({option.dest: option for option in cls.get_driver_options() or ()})
-    formerly = {
-        name: [one.name.replace("-", "_") for one in option.deprecated_opts if one.name]
-        for name, option in known.items()
-    }
-    options.refuse_unknown(path, section, driver, given, formerly)
-    current = {former: name for name, names in formerly.items() for former in names}
-    readable = configuration.Configuration(list(known.values()), config_group=section)
-    for name in given:
-        if name in known or name in current:
-            try:
-                getattr(readable, current.get(name, name))
-            except cfg.ConfigFileValueError as error:
-                said = re.sub(r" from LocationInfo\(.*\) is", " is", str(error))
-                raise options.error(path, section, name, said) from None
-
-
-def register_options_of_the_manager() -> None:
-    """Some drivers count an option of Cinder's manager among theirs; where they do not import that, it is not known yet."""
-    from cinder.volume import configuration
-    from oslo_config import cfg
-
-    if OF_THE_MANAGER not in {option.dest for option in _shared_options()}:
-        cfg.CONF.register_opt(cfg.BoolOpt(OF_THE_MANAGER, default=False), group=configuration.SHARED_CONF_GROUP)
-
-
-def _shared_options() -> Iterator[Any]:
-    """The options that the driver's modules registered for all backends."""
-    from cinder.volume import configuration
-    from oslo_config import cfg
-
-    for entry in cfg.CONF._groups[configuration.SHARED_CONF_GROUP]._opts.values():
-        yield entry["opt"]
-
-
-def _secret_options(section: str, configuration: Any) -> list[str]:
-    from oslo_config import cfg
-
-    entries = cfg.CONF._groups[section]._opts.values()
-    values = [configuration.safe_get(entry["opt"].dest) for entry in entries if entry["opt"].secret]
-    return [str(value) for value in values if value]
-
-
-def _lock_by_files() -> None:
-    """Locks on files, for the drivers that keep out of each other's way; and this process has root's rights itself."""
-    import cinder.privsep
-    from cinder import coordination
-    from oslo_config import cfg
-
-    cfg.CONF.set_default("backend_url", f"file://{DRIVERS_LOCK_DIRECTORY}", group="coordination")
-    coordination.COORDINATOR.start()
-    cinder.privsep.sys_admin_pctxt.set_client_mode(False)
-    import os_brick.privileged
-
-    os_brick.privileged.default.set_client_mode(False)
-
-
-def _host(section: str) -> str:
-    return f"{socket.gethostname()}@{section}"
-
-
-def _context() -> Any:
-    from cinder import context
-
-    return context.get_admin_context()
+    return get_admin_context()

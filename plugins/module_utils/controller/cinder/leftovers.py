@@ -5,9 +5,7 @@
 
 While they copy a volume, two of them take a snapshot of the original that bears the copy's name, and is in no database. While it is
 there the same copy cannot be made again, and the original cannot be deleted. The other drivers that take one have it in the database;
-see Database.snapshot_create.
-
-On a network file system, the file of a snapshot is made before its name is written down beside it.
+see Database.snapshot_create. What drivers on network file systems leave is in remote_files.py.
 
 A target of LIO that was not made to the end is taken for one that is whole.
 """
@@ -15,9 +13,17 @@ A target of LIO that was not made to the end is taken for one that is whole.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-from typing import Any
+import time
+from typing import Any, Optional
+
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+
+# Ceph takes half a minute, where nobody set it otherwise.
+CEPH_SECONDS = 40
+CEPH_POLL_SECONDS = 1
+# Put at the end of the name of what cannot be deleted yet.
+KEPT = ".deleted"
 
 
 def remove_target(driver: Any, volume: Any) -> None:
@@ -28,24 +34,29 @@ def remove_target(driver: Any, volume: Any) -> None:
         target.remove_iscsi_target(0, 0, volume.id, volume.name)  # type: ignore[union-attr]
 
 
-def remove_snapshot(driver: Any, snapshot: Any) -> None:
-    """Remove the file of a snapshot that the driver has just deleted, as far as it knew of it."""
-    if "RemoteFSSnapDriverBase" not in [cls.__name__ for cls in type(driver).__mro__]:
+def wait_for_dead_clients(driver: Any, volume: Any) -> None:
+    """Wait until Ceph has given up those clients of an image that do not answer any more, such as a driver that was killed: while it
+    takes them for alive, it refuses to delete the image."""
+    module = sys.modules[type(driver).__module__]
+    if type(driver).__name__ != "RBDDriver":
         return
-    path = driver._get_new_snap_path(snapshot)
-    known = driver._read_info_file(driver._local_path_volume_info(snapshot.volume), empty_if_missing=True)
-    if os.path.basename(path) not in known.values():
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+    patience = Deadline(CEPH_SECONDS)
+    with contextlib.suppress(driver.rbd.ImageNotFound):
+        while not patience.passed:
+            # Who only reads is no such client itself.
+            with module.RBDVolumeProxy(driver, volume.name, read_only=True) as image:
+                if not list(image.watchers_list()):
+                    return
+            time.sleep(CEPH_POLL_SECONDS)
 
 
-def remove(driver: Any, copy: Any, original: Any) -> None:
+def remove(driver: Any, copy: Any, original: Optional[Any]) -> None:
     """Remove it where it is left, once the copy is gone.
 
     Args:
         driver: Cinder's.
         copy: Cinder's volume that was to be made.
-        original: Cinder's volume that it was to be made from.
+        original: Cinder's volume that it was to be made from; None where that was deleted.
     """
     for cls in type(driver).__mro__:
         if cls.__name__ in _REMOVE:
@@ -53,21 +64,39 @@ def remove(driver: Any, copy: Any, original: Any) -> None:
             return
 
 
-def _of_lvm(driver: Any, _module: Any, copy: Any, original: Any) -> None:
-    # As create_cloned_volume() names it; what is not there is passed over.
+def _of_lvm(driver: Any, _module: Any, copy: Any, original: Optional[Any]) -> None:
+    # As create_cloned_volume() names it; what is not there is passed over. While it was there, the original could not be deleted.
+    if original is None:
+        return
     size = original.size
     driver.delete_snapshot(
         {"id": f"tmp-snap-{copy.id}", "name": f"clone-snap-{copy.id}", "size": size, "volume_size": size}
     )
 
 
-def _of_rbd(driver: Any, module: Any, copy: Any, original: Any) -> None:
-    name = f"{copy.name}.clone_snap"
-    with module.RBDVolumeProxy(driver, original.name) as image:
-        if name in [snapshot["name"] for snapshot in image.list_snaps()]:
-            if image.is_protected_snap(name):
-                image.unprotect_snap(name)
-            image.remove_snap(name)
+def _of_rbd(driver: Any, module: Any, copy: Any, original: Optional[Any]) -> None:
+    """Also without being killed: the driver only looks for it where the copy could not be removed at once. An original that was
+    deleted before its copies is kept as C(NAME.deleted) until they are gone, and may be a copy itself."""
+    gone = [copy.name]
+    with module.RADOSClient(driver) as client:
+        pool = driver.RBDProxy()
+        kept = [name for name in pool.list(client.ioctx) if name.endswith(KEPT)]
+        for name in gone:
+            for origin in [*([original.name] if original else []), *kept]:
+                with module.RBDVolumeProxy(driver, origin) as image:
+                    _remove_snapshot(image, f"{name}.clone_snap")
+                    needed = bool(list(image.list_snaps()))
+                if origin.endswith(KEPT) and not needed:
+                    pool.remove(client.ioctx, origin)
+                    gone.append(origin[: -len(KEPT)])
+            kept = [origin for origin in kept if origin[: -len(KEPT)] not in gone]
+
+
+def _remove_snapshot(image: Any, name: str) -> None:
+    if name in [snapshot["name"] for snapshot in image.list_snaps()]:
+        if image.is_protected_snap(name):
+            image.unprotect_snap(name)
+        image.remove_snap(name)
 
 
 _REMOVE = {"LVMVolumeDriver": _of_lvm, "RBDDriver": _of_rbd}

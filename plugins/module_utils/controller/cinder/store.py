@@ -43,7 +43,7 @@ MIGRATIONS = (
     """
     CREATE TABLE backends (
         name TEXT PRIMARY KEY, driver TEXT NOT NULL, digest TEXT NOT NULL, protocol TEXT NOT NULL, capabilities TEXT NOT NULL,
-        grows_connected INTEGER NOT NULL
+        while_connected TEXT NOT NULL
     );
     CREATE TABLE volumes (
         id TEXT PRIMARY KEY, backend TEXT NOT NULL, name TEXT NOT NULL, size_gib INTEGER NOT NULL, state TEXT NOT NULL,
@@ -73,7 +73,7 @@ class BackendRecord:
         digest: of the configuration that it was loaded with.
         protocol: C(driver_volume_type) of its connections.
         capabilities: see Backend.
-        grows_connected: whether a volume can grow that a host holds.
+        while_connected: those of them that a volume has while a host holds it.
     """
 
     name: str
@@ -81,7 +81,7 @@ class BackendRecord:
     digest: str
     protocol: str
     capabilities: list[str]
-    grows_connected: bool
+    while_connected: list[str]
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ _TABLES: dict[type[Any], str] = {
     SnapshotRecord: "snapshots",
     AttachmentRecord: "attachments",
 }
-_IN_JSON = frozenset({"capabilities", "connection_info", "connector", "model", "specs"})
-_BOOLEAN = frozenset({"grows_connected", "multipath", "shared"})
+_IN_JSON = frozenset({"capabilities", "connection_info", "connector", "model", "specs", "while_connected"})
+_BOOLEAN = frozenset({"multipath", "shared"})
 
 
 class Store:

@@ -20,6 +20,10 @@ UNLIMITED_BYTES = 2**62
 OVER_SUBSCRIPTION = 20.0
 MOST_CHARACTERS = 600
 MOST_LINES = 3
+# What of a connection's data is secret, by its name; the secret_type and secret_uuid of RBD are not.
+_SECRET = re.compile(r"password|secret(?!_type|_uuid)|key|token", re.IGNORECASE)
+# In a keyring the secret itself.
+_KEY = re.compile(r"^\s*key\s*=\s*(\S+)", re.MULTILINE)
 
 # driver_volume_type by what drivers call their protocol; others are called the same in both places.
 _PROTOCOLS = {
@@ -42,6 +46,8 @@ _CODES = {
     "VolumeIsBusy": "failed_precondition",
     "SnapshotIsBusy": "failed_precondition",
     "SnapshotLimitReached": "resource_exhausted",
+    "InvalidVolume": "failed_precondition",
+    "InvalidSnapshot": "failed_precondition",
     "RemoteFSNoSuitableShareFound": "resource_exhausted",
     "ExtendVolumeError": "failed_precondition",
     "QuotaError": "resource_exhausted",
@@ -75,8 +81,8 @@ class Secrets:
         self._secrets.update(str(record.model.get("provider_auth") or "").split()[2:])
         for attachment in record.attachments:
             for name, value in ((attachment.connection_info or {}).get("data") or {}).items():
-                if isinstance(value, str) and re.search("password|secret|key|token", name, re.IGNORECASE):
-                    self._secrets.add(value)
+                if isinstance(value, str) and _SECRET.search(name):
+                    self._secrets.update([value, *_KEY.findall(value)])
 
     def masked(self, text: str) -> str:
         for secret in sorted(filter(None, self._secrets), key=len, reverse=True):
@@ -172,17 +178,28 @@ def connection_info(answer: Mapping[str, Any], discard: bool = False) -> dict[st
         discard: whether the backend's volumes are reported to support that.
 
     Raises:
-        StorageError: C(internal) where that is no connection.
+        StorageError: C(internal) where that is no connection, C(failed_precondition) where no host could use it.
     """
     data = answer.get("data")
     if not isinstance(answer.get("driver_volume_type"), str) or not isinstance(data, Mapping):
         raise StorageError("internal", "Cinder's driver answered something that is no connection.")
+    _require_bytes(data)
     completed = {**data, "access_mode": data.get("access_mode") or "rw", "encrypted": bool(data.get("encrypted"))}
     if discard:
         completed.setdefault("discard", True)
     if answer["driver_volume_type"] in ("iscsi", "iser"):
         completed.update(_singular_and_plural(completed))
     return {**answer, "data": completed}
+
+
+def _require_bytes(data: Mapping[str, Any]) -> None:
+    """Refuse a file that is not the volume's bytes, one after another."""
+    if data.get("format") not in (None, "raw"):
+        raise StorageError(
+            "failed_precondition",
+            f"{data.get('export')} has the volume in a file of the form {data['format']}, which a host cannot use as it is. So it has "
+            "while the volume has snapshots, or is being copied: delete those, or connect a copy of it.",
+        )
 
 
 def _singular_and_plural(data: Mapping[str, Any]) -> dict[str, Any]:

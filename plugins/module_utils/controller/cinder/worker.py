@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional, Protocol
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import ENVIRONMENT as VARIABLES
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, survivors
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
@@ -167,6 +167,7 @@ def serve(load: Callable[..., Driver]) -> None:
     """The process's life: load a driver, and do what is asked until nobody asks any more."""
     # It is not to go on once the module that started it was killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    survivors.mark_session()
     answering = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
@@ -178,7 +179,7 @@ def serve(load: Callable[..., Driver]) -> None:
     for line in questions:
         asked = json.loads(line)
         try:
-            loaded = loaded or load(**setting)
+            loaded = loaded or _load(load, setting)
             answer = {"result": loaded.call(asked["method"], asked["arguments"])}
         except StorageError as error:
             answer = {"error": error.code, "message": error.message, "facts": error.facts}
@@ -190,6 +191,11 @@ def serve(load: Callable[..., Driver]) -> None:
     os._exit(0)
 
 
+def _load(load: Callable[..., Driver], setting: dict[str, Any]) -> Driver:
+    survivors.wait()
+    return load(**setting)
+
+
 def _unexpected(error: Exception) -> str:
     """Where it was raised; what it says may hold a secret."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -199,9 +205,9 @@ def _unexpected(error: Exception) -> str:
 
 def driver(**setting: Any) -> Driver:
     """Load a driver of Cinder's."""
-    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import driver
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import loading
 
-    return driver.load(**setting)
+    return loading.load(**setting)
 
 
 def catalogue() -> Driver:

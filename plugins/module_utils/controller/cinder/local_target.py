@@ -1,7 +1,8 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is logged in to a volume's target, where that target is LIO on this controller, as with Cinder's LVM driver and lioadm.
+"""What of a volume's target is there, and who is logged in to it, where that target is LIO on this controller, as with Cinder's LVM driver
+and lioadm.
 
 No driver of Cinder tells it, and most targets are elsewhere; there the host has to have been looked at.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import VolumeRecord
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import CONNECTED, VolumeRecord
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 
 
@@ -27,6 +28,16 @@ def sessions(record: VolumeRecord) -> dict[str, list[str]]:
                 addresses = found.setdefault(acl.name.lower(), [])
                 addresses += sorted(set(re.findall(r"Address (\S+)", told)))
     return found
+
+
+def is_lost(record: VolumeRecord) -> bool:
+    """Whether LIO lacks something of the connections on record: a reboot takes away what nobody restores."""
+    for target in sorted(set(_targets(record))):
+        acls = (lio.CONFIGFS / "iscsi" / target).glob("tpgt_*/acls/*")
+        let_in = {acl.name.lower() for acl in acls if (acl / "lun_0").exists()}
+        if not let_in.issuperset(one.initiator for one in record.attachments if one.state == CONNECTED):
+            return True
+    return False
 
 
 def _targets(record: VolumeRecord) -> Iterable[str]:

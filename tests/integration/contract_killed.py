@@ -1,0 +1,132 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract of every backend when a module is killed: repeat it or ask for the opposite, both work, and nothing is left or there twice.
+
+A test file has a fixture C(storage), as for contract.py, and makes the class its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ansible_collections.brickwork.storage.tests.integration.contract import (
+    CLONE,
+    CONTROLLER,
+    COPY,
+    DATA,
+    SNAPSHOT,
+    Storage,
+    Untouched,
+)
+from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments_of, run_killed
+
+Call = tuple[str, dict[str, Any]]
+# How many moments of each operation, at equal distances; every one of them takes hours.
+MOMENTS = int(os.environ.get("MOMENTS", "4"))
+OPERATIONS = ("create", "delete", "grow", "connect", "release", "snapshot", "unsnapshot", "copy", "clone")
+NEEDS = {"grow": "grow", "snapshot": "snapshot", "unsnapshot": "snapshot", "copy": "clone", "clone": "clone"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is killed.
+
+    Args:
+        prepared: what is done before.
+        call: what is killed.
+        opposite: what takes it back.
+    """
+
+    prepared: tuple[Call, ...]
+    call: Call
+    opposite: Call
+
+
+def operation(storage: Storage, name: str) -> Operation:
+    """One of I(OPERATIONS)."""
+    host = storage.hosts[0]
+    made: Call = ("volume", {"volumes": [DATA], "size": str(storage.size)})
+    deleted: Call = ("volume", {"volumes": [DATA], "state": "absent"})
+    if name in ("create", "delete"):
+        return Operation((), made, deleted) if name == "create" else Operation((made,), deleted, made)
+    if name == "grow":
+        return Operation((made,), ("volume", {"volumes": [DATA], "size": str(2 * storage.size)}), deleted)
+    if name in ("connect", "release"):
+        connected: Call = ("volume_connection", storage.connection(host, DATA))
+        released: Call = ("volume_connection", {"volumes": [DATA], "host": host, "state": "absent"})
+        if name == "connect":
+            return Operation((made,), connected, released)
+        return Operation((made, connected), released, connected)
+    if name == "copy":
+        copied: Call = ("volume", {"volumes": [COPY], "source_volume": DATA})
+        return Operation((made,), copied, ("volume", {"volumes": [COPY], "state": "absent"}))
+    snapped: Call = ("volume_snapshot", {"snapshots": [SNAPSHOT], "volume": DATA})
+    forgotten: Call = ("volume_snapshot", {"snapshots": [SNAPSHOT], "state": "absent"})
+    if name == "clone":
+        cloned: Call = ("volume", {"volumes": [CLONE], "snapshot": SNAPSHOT})
+        return Operation((made, snapped), cloned, ("volume", {"volumes": [CLONE], "state": "absent"}))
+    if name == "snapshot":
+        return Operation((made,), snapped, forgotten)
+    return Operation((made, snapped), forgotten, snapped)
+
+
+@pytest.mark.full
+class Killed(Untouched):
+    """Every operation, killed at moments from its beginning to its end."""
+
+    @pytest.fixture(autouse=True)
+    def interpreter(self, storage: Storage) -> None:
+        make_interpreter(storage.lab, CONTROLLER)
+
+    @pytest.mark.parametrize("name", OPERATIONS)
+    def test_it_can_be_repeated_or_taken_back(self, storage: Storage, name: str) -> None:
+        if name in NEEDS and not storage.can(NEEDS[name]):
+            return
+        killed = operation(storage, name)
+        (module, arguments), (opposite, taking_back) = killed.call, killed.opposite
+        prepare(storage, killed)
+        before = storage.listing()
+        given = {**arguments, "config": storage.config}
+        count = moments_of(storage.lab, CONTROLLER, module, given)
+        done = storage.listing()
+        assert done != before
+        storage.module(opposite, **taking_back)
+        undone = storage.listing()
+        for moment, delay in chosen(count, storage.delays):
+            for repeated in (True, False):
+                prepare(storage, killed)
+                at = f"killed {delay} s after moment {moment} of {count}"
+                compare(storage.listing(), before, at)
+                run_killed(storage.lab, CONTROLLER, module, given, moment, delay)
+                if repeated:
+                    storage.module(module, **arguments)
+                    compare(storage.listing(), done, at)
+                    assert not storage.module(module, **arguments)["changed"], at
+                    storage.module(opposite, **taking_back)
+                else:
+                    storage.module(opposite, **taking_back)
+                compare(storage.listing(), undone, at)
+
+
+def prepare(storage: Storage, killed: Operation) -> None:
+    for module, arguments in killed.prepared:
+        storage.module(module, **arguments)
+
+
+def compare(found: list[str], wanted: list[str], at: str) -> None:
+    lacks, has = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+    if lacks or has:
+        pytest.fail(f"{at}: the storage lacks {list(lacks.elements())}, and has {list(has.elements())}")
+
+
+def chosen(count: int, delays: tuple[float, ...]) -> Iterator[tuple[int, float]]:
+    """Moments at equal distances, the last one among them, each with the next of the delays."""
+    for number in range(MOMENTS):
+        yield max(1, round(count * (number + 1) / MOMENTS)), delays[number % len(delays)]

@@ -1,0 +1,56 @@
+# Copyright: brickwork.storage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that outlive the driver that started them: real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, survivors
+
+DRIVER = f"""
+import subprocess, sys
+sys.path.append({environment.collection_root()!r})
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import survivors
+survivors.mark_session()
+program = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL)
+service = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, start_new_session=True)
+print(program.pid, service.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def started() -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    """A driver, a program of it, and a service that it started on the way."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="ascii",
+        start_new_session=True,
+    )
+    assert driver.stdout is not None
+    program, service = map(int, driver.stdout.readline().split())
+    yield driver, program, service
+    driver.communicate()
+    subprocess.run(["kill", str(program), str(service)], check=False, stderr=subprocess.DEVNULL)
+
+
+def test_what_outlives_its_driver_is_waited_for_and_then_ended(
+    started: tuple[subprocess.Popen[str], int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, program, service = started
+    assert program not in survivors.survivors()
+    driver.kill()
+    driver.wait()
+    assert program in survivors.survivors()
+    assert service not in survivors.survivors()
+    monkeypatch.setattr(survivors, "PATIENCE_SECONDS", 0.1)
+    survivors.wait()
+    assert program not in survivors.survivors()
