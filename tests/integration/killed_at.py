@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loaded by the interpreter under test: kills the module at the Nth thing it does to the machine.
 
-What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
-collection, of open-iscsi, of LIO or of nvmet: between two of these nothing changes, so the moments right before each, and a little
-after each, are all the moments there are.
+What counts is starting a program or a process, asking another one over its socket, asking a service over HTTP for a change, and
+writing, renaming or removing a file of the collection, of open-iscsi, of LIO or of nvmet: between two of these nothing changes, so
+the moments right before each, and a little after each, are all the moments there are.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def touches(event: str, arguments: tuple[object, ...]) -> bool:
         return True
     if event == "socket.connect":
         return isinstance(arguments[1], str)  # not over a network, where portals are only asked whether they answer
+    if event == "http.client.send":
+        return not (isinstance(arguments[1], bytes) and arguments[1].startswith(b"GET "))
     if event == "open":
         path, mode, flags = arguments
         writes = bool(flags & WRITES) if isinstance(flags, int) else "w" in str(mode)

@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration.contract import (
     CONTROLLER,
+    COPY,
     DATA,
     SIZE,
+    SNAPSHOT,
     Contract,
     Flow,
     Storage,
     Untouched,
 )
+from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments
 from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, Lab
 
 PORTALS = ("10.77.1.10", "10.77.2.10")
@@ -111,3 +115,120 @@ class TestOtherPeople(Untouched):
         )
         refused = storage.refuse("volume_connection", "failed_precondition", **storage.connection("host1", DATA))
         assert refused["errors"][0]["holders"] == [f"attachment-{made.strip()}"]
+
+
+# Until the driver has not started a program for a while: it goes on with what a killed call has asked for.
+SETTLE = """
+for still in 1 2 3; do
+    while pgrep -f bin/cinder-rtstool > /dev/null; do sleep 0.5; done
+    sleep 1
+done
+"""
+# Right before each request; once the service has it; and while its driver is busy with an export.
+WHEN = pytest.mark.parametrize("delay", [0, 0.5, 4], ids=["before", "asked", "busy"])
+SOON = pytest.mark.parametrize("delay", [0, 0.5], ids=["before", "asked"])
+WHAT = pytest.mark.parametrize("what", ["volume", "copy", "snapshot"])
+
+
+@pytest.mark.full
+class TestKilled(Untouched):
+    """A call killed at any request: repeating it, or asking for the opposite, works, and leaves nothing in the service or in LIO."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    def interpreter(self, lab: Lab) -> None:
+        make_interpreter(lab, CONTROLLER)
+
+    def settled(self, storage: Storage) -> list[str]:
+        storage.lab.ssh(CONTROLLER, SETTLE)
+        return storage.listing()
+
+    @WHEN
+    def test_connecting(self, storage: Storage, delay: float) -> None:
+        storage.volume(DATA, size=str(SIZE))
+        free, host = storage.listing(), storage.hosts[0]
+        arguments = {"shared": True, **storage.connection(host, DATA)}
+        connected: list[str] = []
+        for moment, repeated in self.kills(storage, "volume_connection", delay, arguments):
+            if repeated:
+                storage.connect(host, DATA, shared=True)
+                assert not storage.module("volume_connection", **arguments)["changed"]
+                connected = connected or self.settled(storage)
+                assert self.settled(storage) == connected, f"after moment {moment}"
+            storage.module("volume_connection", volumes=[DATA], host=host, state="absent")
+            assert self.settled(storage) == free, f"after moment {moment}"
+        assert self.settled(storage) == connected
+
+    @WHEN
+    def test_releasing(self, storage: Storage, delay: float) -> None:
+        storage.volume(DATA, size=str(SIZE))
+        leaving, staying = storage.hosts
+        storage.connect(staying, DATA, shared=True)
+        other = storage.listing()
+        storage.connect(leaving, DATA, shared=True)
+        both = storage.listing()
+        arguments = {"volumes": [DATA], "host": leaving, "state": "absent"}
+        for moment, repeated in self.kills(storage, "volume_connection", delay, arguments):
+            if repeated:
+                storage.module("volume_connection", **arguments)
+                assert self.settled(storage) == other, f"after moment {moment}"
+            storage.connect(leaving, DATA, shared=True)
+            assert self.settled(storage) == both, f"after moment {moment}"
+        assert self.settled(storage) == other
+
+    @SOON
+    @WHAT
+    def test_making(self, storage: Storage, what: str, delay: float) -> None:
+        module, wanted, unwanted = self.calls(storage, what)
+        without = storage.listing()
+        made: list[str] = []
+        for moment, repeated in self.kills(storage, module, delay, wanted):
+            if repeated:
+                storage.module(module, **wanted)
+                assert not storage.module(module, **wanted)["changed"]
+                made = made or storage.listing()
+                assert storage.listing() == made, f"after moment {moment}"
+            storage.module(module, **unwanted)
+            assert storage.listing() == without, f"after moment {moment}"
+        assert storage.listing() == made
+        storage.module(module, **unwanted)
+
+    @SOON
+    @WHAT
+    def test_deleting(self, storage: Storage, what: str, delay: float) -> None:
+        module, wanted, unwanted = self.calls(storage, what)
+        without = storage.listing()
+        storage.module(module, **wanted)
+        made = storage.listing()
+        for moment, repeated in self.kills(storage, module, delay, unwanted):
+            if repeated:
+                storage.module(module, **unwanted)
+                assert storage.listing() == without, f"after moment {moment}"
+            storage.module(module, **wanted)
+            assert storage.listing() == made, f"after moment {moment}"
+        assert storage.listing() == without
+
+    @SOON
+    def test_growing(self, storage: Storage, delay: float) -> None:
+        wanted = {"volumes": [DATA], "size": str(2 * SIZE)}
+        storage.volume(DATA, size=str(SIZE))
+        for _moment, _repeated in self.kills(storage, "volume", delay, wanted):
+            assert storage.module("volume", **wanted)["volumes"][0]["size_bytes"] == 2 * SIZE
+            assert not storage.module("volume", **wanted)["changed"]
+            storage.volume(DATA, state="absent")
+            storage.volume(DATA, size=str(SIZE))
+
+    def kills(
+        self, storage: Storage, module: str, delay: float, arguments: dict[str, Any]
+    ) -> Iterator[tuple[int, bool]]:
+        given = {"config": storage.config, **arguments}
+        return moments(storage.lab, CONTROLLER, module, delay, given, step=1)
+
+    def calls(self, storage: Storage, what: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """A module, and its arguments to make something and to delete it."""
+        if what == "volume":
+            return "volume", {"volumes": [DATA], "size": str(SIZE)}, {"volumes": [DATA], "state": "absent"}
+        storage.volume(DATA, size=str(SIZE))
+        if what == "copy":
+            return "volume", {"volumes": [COPY], "source_volume": DATA}, {"volumes": [COPY], "state": "absent"}
+        unwanted = {"snapshots": [SNAPSHOT], "state": "absent"}
+        return "volume_snapshot", {"snapshots": [SNAPSHOT], "volume": DATA}, unwanted
