@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loaded by the interpreters under test: kills the module at the Nth thing that it, or what it started, does to the machine.
 
-What counts is starting a program or a process, asking another one over its socket, and writing, renaming or removing a file of the
-collection, of open-iscsi, of LIO, of nvmet or of a driver on NFS: between two of these nothing changes, so the moments right before
-each, and a little after each, are all the moments there are.
+What counts is starting a program or a process, asking another one over its socket, asking a service over HTTP for a change, and
+writing, renaming or removing a file of the collection, of open-iscsi, of LIO, of nvmet or of a driver on NFS: between two of these
+nothing changes, so the moments right before each, and a little after each, are all the moments there are.
 
 The module and the process of a driver count together, in a file to which each thing adds a line of the same length.
 """
@@ -52,6 +52,9 @@ def touches(event: str, arguments: tuple[object, ...]) -> Optional[str]:
     if event == "socket.connect":
         # Not over a network, where portals are only asked whether they answer.
         return event if isinstance(arguments[1], str) else None
+    if event == "http.client.send":
+        only_asks = isinstance(arguments[1], bytes) and arguments[1].startswith(b"GET ")
+        return None if only_asks else event
     if event == "open":
         path, mode, flags = arguments
         writes = bool(flags & WRITES) if isinstance(flags, int) else "w" in str(mode)

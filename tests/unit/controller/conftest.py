@@ -42,12 +42,17 @@ def cinder_config(tmp_path: Path, cinder: CinderApi) -> Path:
 def controller(cinder_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Controller:
     from ansible_collections.brickwork.storage.plugins.module_utils import waiting
     from ansible_collections.brickwork.storage.plugins.module_utils.controller import batches, connections
-    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service import provisioning
+    from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service import (
+        attaching,
+        provisioning,
+    )
     from ansible_collections.brickwork.storage.tests.unit.controller.cinder_work import Controller
 
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     monkeypatch.setattr(provisioning, "FIRST_POLL_SECONDS", 0.001)
     monkeypatch.setattr(provisioning, "LONGEST_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(attaching, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(attaching, "GRACE_SECONDS", 0.1)
     for module in (connections, batches):
         monkeypatch.setattr(module, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path / "lock"))
     return Controller(cinder_config)

@@ -211,7 +211,7 @@ def test_a_connector_that_will_not_do(made: Controller, connector: dict[str, Any
 
 
 def test_the_longest_names_fit_into_the_metadata(made: Controller, cinder: CinderApi) -> None:
-    connector = {"host": "h" * 238, "initiator": "iqn." + "x" * 212}
+    connector = {"host": "h" * 238, "initiator": "iqn." + "x" * 204}
     assert made.connect(connector=connector)["changed"]
     assert not made.connect(connector=connector)["changed"]
     assert made.release(host="h" * 238)["changed"]
@@ -671,7 +671,7 @@ def test_killed_while_releasing(
             assert len(cinder.attachments) == 2
         made.release("m", host="host1.json")
         assert cinder.listing() == before
-    assert deaths == 2
+    assert deaths == 3
 
 
 @pytest.mark.parametrize("arrived", [False, True])
@@ -698,7 +698,7 @@ def test_killed_while_repairing(
             assert len(cinder.attachments) == 1
         assert not made.release(host="host1.json").get("failed")
         assert cinder.listing() == before
-    assert deaths == 6
+    assert deaths == 7
 
 
 @pytest.mark.parametrize("arrived", [False, True])
@@ -729,6 +729,83 @@ def test_killed_while_changing_volumes(
         names = sorted(volume["name"] for volume in cinder.volumes.values())
         assert names == {"grow": ["m"]}.get(what, ["a", "m"])
         assert cinder.snapshots == {}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_export_that_a_killed_call_asked_for_does_not_outlive_a_release(
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    before, volume_id = cinder.listing(), cinder.named("a")["id"]
+    with monkeypatch.context() as patch:
+        killed_at(patch, 3, False)
+        with pytest.raises(KilledError):
+            made.connect(connector=HOST1)
+    # It was asked for nevertheless; the driver is busy with it, and whoever asks for the same waits for that.
+    busy = [lambda: cinder.exports.setdefault(volume_id, set()).add("host1.json")]
+    cinder.hook = lambda method, path: busy.pop()() if method == "PUT" and busy else None
+    if again:
+        # Neither does it outlive a call that only wants to take back what it did itself.
+        cinder.refusals = {("PUT", "/attachments/.*"): 400}
+        assert made.connect(connector=HOST1)["failed"]
+        cinder.refusals = {}
+    assert not made.release(host="host1.json").get("failed")
+    for end in busy:
+        end()
+    assert cinder.listing() == before
+
+
+def test_a_connect_waits_for_the_deletion_that_a_killed_call_began(
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.connect("m", connector=HOST1, shared=True)
+    with monkeypatch.context() as patch:
+        killed_at(patch, 1, False)
+        with pytest.raises(KilledError):
+            made.release("m", host="host1.json")
+    # It was asked for nevertheless, and ends while somebody looks.
+    (attachment,) = cinder.attachments
+    looks = [f"/attachments/{attachment}"] * 3
+
+    def end(method: str, path: str) -> None:
+        if looks and (method, path) == ("GET", looks[-1]):
+            looks.pop()
+            if not looks:
+                cinder._delete_attachment(attachment, None)
+
+    cinder.hook = end
+    predicted = made.connect("m", connector=HOST1, shared=True, check_mode=True)
+    assert (predicted["changed"], predicted["connections"][0]["connected"]) == (True, False)
+    assert predicted["connections"][0]["connection_info"]["data"] is None
+    cinder.requests.clear()
+    # The export may be one for all hosts: another host waits, too, and the one that leaves stays on record.
+    assert made.connect("m", connector=HOST2, shared=True)["changed"]
+    assert "DELETE" not in [method for method, path in cinder.requests]
+    assert cinder.exports[cinder.named("m")["id"]] == {"host2"}
+    assert made.connect("m", connector=HOST1, shared=True)["changed"]
+    assert cinder.exports[cinder.named("m")["id"]] == {"host1.json", "host2"}
+    assert not made.connect("m", connector=HOST2, shared=True)["changed"]
+
+
+def test_a_release_beside_the_deletion_that_a_killed_call_began(
+    made: Controller, cinder: CinderApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = cinder.listing()
+    made.connect(connector=HOST1)
+    with monkeypatch.context() as patch:
+        killed_at(patch, 1, False)
+        with pytest.raises(KilledError):
+            made.release(host="host1.json")
+    # The earlier one takes away what the driver needs for the later one.
+    (attachment,) = cinder.attachments
+    cinder.refusals = {("DELETE", "/attachments/.*"): 500}
+
+    def end(method: str, path: str) -> None:
+        if method == "DELETE" and attachment in cinder.attachments:
+            cinder._delete_attachment(attachment, None)
+
+    cinder.hook = end
+    assert made.release(host="host1.json")["changed"]
+    assert cinder.listing() == before
 
 
 def test_what_another_host_left_half_done_is_named(made: Controller, monkeypatch: pytest.MonkeyPatch) -> None:

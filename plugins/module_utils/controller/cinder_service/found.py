@@ -21,6 +21,8 @@ PASSING = MAKING | {"extending", "retyping", "managing", "restoring-backup", "ba
 GOING = frozenset({"deleting", "error_deleting"})
 # What the states of an attachment are called.
 RESERVED, ATTACHING, ATTACHED = "reserved", "attaching", "attached"
+# Not the service's word, which shows one unchanged until it is gone: it is on record that its deletion has begun.
+LEAVING = "leaving"
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class FoundVolume:
     def states(self) -> Mapping[str, str]:
         """The states of the attachments, by host."""
         states = {host: attachment.status for host, attachment in {**self.attachment_of, **self.strangers}.items()}
+        states.update((host, LEAVING) for host, record in self.records.items() if record.leaving and host in states)
         return dict(sorted(states.items()))
 
     @property

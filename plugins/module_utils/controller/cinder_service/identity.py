@@ -19,7 +19,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.errors import in
 
 # The key of a record is limited to 255 characters, and so is its text; see records.py.
 MOST_HOST_CHARACTERS = 238
-MOST_INITIATOR_CHARACTERS = 216
+MOST_INITIATOR_CHARACTERS = 208
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,9 @@ def holder_of(connector: Mapping[str, Any], protocol: Protocol) -> Holder:
             connector.get(protocol.known_by),
         )
     return holder
+
+
+def connector_of(holder: Holder) -> dict[str, Any]:
+    """What is known of the connector of a host that is on record."""
+    known = sorted(holder.names) if holder.known_by == "wwpns" else holder.initiator
+    return {"host": holder.host, holder.known_by: known, "multipath": holder.multipath}

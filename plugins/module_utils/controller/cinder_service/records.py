@@ -5,7 +5,8 @@
 
 The service knows the attachments, and this says whose they are. There is one entry for each host; it is written before the host's
 attachment is made, and without the attachment's id until that is known: whoever is killed in between leaves an attachment
-that gives access to nobody yet, and an entry that says for whom it was.
+that gives access to nobody yet, and an entry that says for whom it was. Before an attachment is deleted its entry says so: the service
+itself shows it unchanged until it is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SHARED = "brickwork:shared"
 SOURCE = "brickwork:source"
 # The host stands in the middle: what ends with .json, the service takes for something else in the address of an entry.
 _KEY = re.compile(r"brickwork:(.+):holder")
-_TEXT = re.compile(r"([01])/([0-9a-f-]*)/(\S+)")
+_TEXT = re.compile(r"([01])/([0-9a-f-]*)/(\S+)( leaving)?")
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,18 @@ class Record:
 
     Args:
         attachment: the id of its attachment; empty as long as none is known.
+        leaving: whether the deletion of its attachment has begun.
     """
 
     holder: Holder
     attachment: str = ""
+    leaving: bool = False
 
     @property
     def entry(self) -> dict[str, str]:
         """The entry of the metadata."""
-        return {key_of(self.holder.host): f"{int(self.holder.multipath)}/{self.attachment}/{self.holder.initiator}"}
+        text = f"{int(self.holder.multipath)}/{self.attachment}/{self.holder.initiator}"
+        return {key_of(self.holder.host): text + " leaving" * self.leaving}
 
     def of(self, attachment: str) -> Record:
         return replace(self, attachment=attachment)
@@ -61,8 +65,9 @@ def records_in(metadata: Mapping[str, str], known_by: str) -> dict[str, Record]:
     for key, text in sorted(metadata.items()):
         named, said = _KEY.fullmatch(key), _TEXT.fullmatch(text)
         if named and said:
-            multipath, attachment, initiator = said.groups()
-            found[named[1]] = Record(Holder(named[1], initiator, multipath == "1", known_by), attachment)
+            multipath, attachment, initiator, leaving = said.groups()
+            holder = Holder(named[1], initiator, multipath == "1", known_by)
+            found[named[1]] = Record(holder, attachment, bool(leaving))
     return dict(sorted(found.items()))
 
 
