@@ -24,8 +24,9 @@ def storage(lab: Lab) -> Storage:
     return Storage(lab, "/etc/brickwork/backends.conf", LOOK, size=64 * 1024**2)
 
 
+@pytest.mark.full
 class TestFlow(Flow):
-    """The main job."""
+    """The main job, as the scenario default does it by the role in every run."""
 
 
 @pytest.mark.full

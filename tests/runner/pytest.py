@@ -15,7 +15,7 @@ NEEDS = tuple(need for need in ("fc", "nvme", "rdma") if (ROOT / "tests" / "inte
 
 # Whether to run what takes long, too; and how many seconds the tests on the lab may then take, and without it.
 FULL = bool(os.environ.get("FULL"))
-LAB_LIMIT = 14400 if FULL else 3000
+LAB_LIMIT = 14400 if FULL else 3600
 
 
 def unit() -> Tally:
