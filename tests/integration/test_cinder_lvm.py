@@ -39,6 +39,7 @@ target_secondary_ip_addresses = 10.77.2.10
 LOOK = """
 lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0; vgs --noheadings --units b -o vg_free vg0
 ls -d /sys/kernel/config/target/iscsi/iqn.* /sys/kernel/config/target/core/*/* 2>/dev/null | grep -v /hba_
+grep -o '"wwn": "iqn[^"]*"' /etc/rtslib-fb-target/saveconfig.json
 true
 """
 # Where there was no volume yet, or thin ones are asked for, the driver makes a pool of all that is free.
