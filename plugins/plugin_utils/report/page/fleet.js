@@ -73,7 +73,7 @@ const natural = new Intl.Collator("en", { numeric: true });
 
 /** What each column is sorted by. */
 const ORDERS = {
-  health: (a, b) => severity(b.health) - severity(a.health),
+  health: (a, b) => severity(a.health) - severity(b.health),
   volume: (a, b) => natural.compare(a.volume?.name ?? "", b.volume?.name ?? ""),
   size: (a, b) => (a.volume?.size_bytes ?? -1) - (b.volume?.size_bytes ?? -1),
   backend: (a, b) => natural.compare(a.volume?.backend ?? "", b.volume?.backend ?? ""),

@@ -6,7 +6,7 @@
 
 import { COLUMNS } from "./graph.js";
 
-export const NODE = { height: 42, gap: 10, column: 34, narrowest: 128, widest: 210 };
+export const NODE = { height: 42, gap: 10, column: 30, narrowest: 132, widest: 210 };
 const HEADING = 26;
 const ROW = NODE.height + NODE.gap;
 // Between two lines, so that the paths of one are seen to belong together.

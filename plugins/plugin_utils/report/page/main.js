@@ -35,7 +35,7 @@ function sort(column) {
 function choose(line) {
   asked.chosen = asked.chosen === line ? null : line;
   draw();
-  if (asked.chosen) byId("picture-heading").scrollIntoView({ block: "nearest" });
+  if (asked.chosen) byId("picture-heading").parentElement.scrollIntoView({ block: "nearest" });
 }
 
 function draw() {
@@ -49,7 +49,13 @@ function draw() {
 function drawThePicture(lines) {
   const { chosen } = asked;
   const ofVolume = chosen && fleet.lines.filter((line) => line === chosen || (line.volume && line.volume === chosen.volume));
-  drawPicture({ lines: ofVolume ?? lines, fleet, chosen: Boolean(chosen), search: (query) => filters.show(query, []) });
+  drawPicture({
+    lines: ofVolume ?? lines,
+    fleet,
+    chosen: Boolean(chosen),
+    asked: Boolean(chosen || asked.query || asked.states.size),
+    search: (query) => filters.show(query, []),
+  });
 }
 
 function address() {

@@ -19,7 +19,7 @@ export function drawOverview({ fleet, search }) {
     tile("Volumes", fleet.volumes.length, volumes),
     tile("Hosts", fleet.hosts.length, hosts),
     tile("Paths", paths, { ok: working, failed: paths - working }, { ok: "work", failed: "do not" }),
-    backendsTile(fleet, search),
+    backends(fleet, search),
     hostMap(fleet.hosts, search),
   );
 }
@@ -56,12 +56,12 @@ function bar(parts, total) {
   return drawn("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", class: "bar", "aria-hidden": "true" }, ...drawnParts);
 }
 
-function backendsTile(fleet, search) {
+function backends(fleet, search) {
   const items = fleet.backends.map((backend) => backendItem(backend, search));
   const silent = fleet.controllers.filter((controller) => controller.problems.length).map((controller) => problemItem(controller));
   const nothing = element("p", { class: "note" }, "No controller was asked.");
   const list = items.length + silent.length ? element("ul", {}, ...silent, ...items) : nothing;
-  return element("div", { class: "card tile backends" }, element("h2", {}, "Backends"), list);
+  return element("div", { class: "card wide backends" }, element("h2", {}, "Backends"), list);
 }
 
 function backendItem(backend, search) {

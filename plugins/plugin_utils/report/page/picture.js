@@ -7,45 +7,45 @@
 import { byId, drawn } from "./dom.js";
 import { graph } from "./graph.js";
 import { NODE, layout } from "./layout.js";
-import { count, shape, shortened } from "./words.js";
+import { count, fitting, shape } from "./words.js";
 
-// More than these cannot be followed by eye.
-const MOST_LINES = 12;
-const MOST_ROWS = 40;
-// The width of a letter, about, in the two sizes of text.
-const LETTER = { label: 7.3, sub: 6.3 };
+// So many rows can be followed by eye where somebody asked for these lines, and where nobody asked for any.
+const ROWS = { asked: 60, unasked: 16 };
+const PADDING = 11;
 
 /**
  * Draw some lines, as many as can be followed.
  *
- * Args: lines: the ones looked at; fleet; chosen: whether these are what one volume is about; search: called with the search that finds
- * the node clicked on.
+ * Args: lines: the ones looked at; fleet; chosen: whether these are what one volume is about; asked: whether somebody asked for them;
+ * search: called with the search that finds the node clicked on.
  */
-export function drawPicture({ lines, fleet, chosen, search }) {
-  const shown = followable(lines);
+export function drawPicture({ lines, fleet, chosen, asked, search }) {
+  const shown = followable(lines, asked ? ROWS.asked : ROWS.unasked);
   const container = byId("picture");
+  const family = getComputedStyle(container).fontFamily;
   const whole = graph(shown, fleet);
-  const placed = layout(whole, shown, container.clientWidth);
+  const placed = layout(whole, shown, container.clientWidth - 2);
   const root = drawn("svg", {
-    viewBox: `0 0 ${placed.width} ${placed.height}`,
-    width: placed.width,
-    height: placed.height,
+    // A little more, for the outlines.
+    viewBox: `-1 -1 ${placed.width + 2} ${placed.height + 2}`,
+    width: placed.width + 2,
+    height: placed.height + 2,
     role: "group",
     "aria-label": "Volumes, backends, portals, hosts, paths, devices and mounts",
   });
   root.append(
     ...placed.columns.map(({ name, x }) => drawn("text", { x: x + 2, y: 12, class: "heading" }, name)),
     ...whole.edges.map((edge) => drawEdge(edge, placed)),
-    ...[...placed.nodes.values()].map((node) => drawNode(node, search)),
+    ...[...placed.nodes.values()].map((node) => drawNode(node, family, search)),
   );
   followWhatIsPointedAt(root);
   container.replaceChildren(root);
   byId("picture-note").textContent = note(lines, shown, chosen);
 }
 
-function followable(lines) {
+function followable(lines, most) {
   let rows = 0;
-  return lines.slice(0, MOST_LINES).filter((line) => (rows += Math.max(1, line.expected, line.mounts.length)) <= MOST_ROWS);
+  return lines.slice(0, most).filter((line, place) => (rows += Math.max(1, line.expected, line.mounts.length)) <= most || place === 0);
 }
 
 function note(lines, shown, chosen) {
@@ -63,9 +63,9 @@ function drawEdge({ from, to, health, dashed, tracks }, placed) {
   return drawn("path", { d, class: `edge ${health}${dashed ? " dashed" : ""}`, "data-tracks": [...tracks].join(" ") });
 }
 
-function drawNode(node, search) {
+function drawNode(node, family, search) {
   const { x, y, width, label, sub, health, tracks } = node;
-  const room = width - (health === "unused" ? 20 : 34);
+  const room = width - 2 * PADDING;
   const told = [node.column, label, sub, health].filter(Boolean).join(", ");
   const act = node.search && (() => search(node.search));
   const group = drawn("g", {
@@ -79,10 +79,10 @@ function drawNode(node, search) {
   group.append(
     drawn("title", {}, told),
     drawn("rect", { width, height: NODE.height, rx: 7, class: "box" }),
-    drawn("text", { x: 12, y: sub ? 18 : 26, class: "label" }, shortened(label, Math.floor(room / LETTER.label))),
+    drawn("text", { x: PADDING, y: sub ? 18 : 26, class: "label" }, fitting(label, sub ? room : room - 16, `600 13px ${family}`)),
+    drawn("text", { x: PADDING, y: 33, class: "sub" }, fitting(sub, room - 16, `11.5px ${family}`)),
   );
-  if (sub) group.append(drawn("text", { x: 12, y: 34, class: "sub" }, shortened(sub, Math.floor(room / LETTER.sub))));
-  if (health !== "unused") group.append(shape(health, { transform: `translate(${width - 20} 8)` }));
+  if (health !== "unused") group.append(shape(health, { transform: `translate(${width - 20} ${sub ? 23 : 15})` }));
   return group;
 }
 

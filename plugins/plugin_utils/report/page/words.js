@@ -57,9 +57,16 @@ export function moment(text) {
   return `${date.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short", timeZone: "UTC" })} UTC`;
 }
 
-/** Names that may be cut: the end of a device or an address says more than its middle. */
-export function shortened(text, length) {
-  if (text.length <= length) return text;
-  const tail = Math.floor((length - 1) / 3);
-  return `${text.slice(0, length - 1 - tail)}…${text.slice(text.length - tail)}`;
+const ruler = document.createElement("canvas").getContext("2d");
+
+/** A text cut so that it fits into a width, in its middle: beginning and end say most of a device or a mount point. */
+export function fitting(text, width, font) {
+  ruler.font = font;
+  let kept = text.length;
+  let cut = text;
+  while (kept > 2 && ruler.measureText(cut).width > width) {
+    kept -= 1;
+    cut = `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
+  }
+  return cut;
 }
