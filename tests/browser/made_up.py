@@ -12,7 +12,13 @@ from uuid import UUID
 
 GIB = 1 << 30
 SIZES = (10, 20, 50, 100, 200, 500)
-USES = (("data", "/var/lib/postgresql"), ("log", "/var/log/db"), ("mail", "/srv/mail"), ("www", "/srv/www"), ("scratch", None))
+USES = (
+    ("data", "/var/lib/postgresql"),
+    ("log", "/var/log/db"),
+    ("mail", "/srv/mail"),
+    ("www", "/srv/www"),
+    ("scratch", None),
+)
 KINDS = ("db", "web", "mail", "app")
 BACKENDS = (("gold", "nvmeof"), ("silver", "iscsi"), ("bronze", "iscsi"))
 PORTALS = {
@@ -20,15 +26,19 @@ PORTALS = {
     "silver": ("192.0.2.20:3260", "198.51.100.20:3260"),
     "bronze": ("192.0.2.30:3260", "198.51.100.30:3260"),
 }
-UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ssh: connect to host port 22: No route to host"}
+UNREACHABLE = {
+    "unreachable": True,
+    "msg": "Failed to connect to the host via ssh: connect to host port 22: No route to host",
+}
 
 
 @dataclass
 class Fleet:
-    """What hosts and controllers told: the two arguments of the filter fleet."""
+    """What hosts and controllers told: the arguments of the filter fleet."""
 
     hosts: dict[str, dict[str, Any]]
-    controllers: dict[str, dict[str, dict[str, Any]]]
+    connections: dict[str, dict[str, Any]]
+    backends: dict[str, dict[str, Any]]
 
 
 def made_up(hosts: int, volumes_each: int = 5, seed: int = 7, trouble: float = 0.02) -> Fleet:
@@ -45,7 +55,7 @@ def made_up(hosts: int, volumes_each: int = 5, seed: int = 7, trouble: float = 0
     volumes: list[dict[str, Any]] = []
     for number in range(hosts):
         name = f"{KINDS[number % len(KINDS)]}{number // len(KINDS) + 1}"
-        attachments = []
+        attachments: list[dict[str, Any]] = []
         for use, point in USES[:volumes_each]:
             volume = _volume(f"{name}-{use}", dice)
             volumes.append(volume)
@@ -54,7 +64,7 @@ def made_up(hosts: int, volumes_each: int = 5, seed: int = 7, trouble: float = 0
         if dice.random() < trouble / 4:
             told[name] = UNREACHABLE
     idle = _volume("spare-1", dice)
-    return Fleet(told, {"stor1": {"connections": _connections([*volumes, {**idle, "holders": []}]), "backends": _backends()}})
+    return Fleet(told, {"stor1": _connections([*volumes, {**idle, "holders": []}])}, {"stor1": _backends()})
 
 
 def _volume(name: str, dice: random.Random) -> dict[str, Any]:
@@ -70,7 +80,9 @@ def _volume(name: str, dice: random.Random) -> dict[str, Any]:
         "wwn": f"36001405{volume_id.hex[:24]}",
         "shared": False,
         "deleting": False,
-        "holders": [{"host": host, "initiator": f"iqn.2026-11.org.example:{host}", "multipath": True, "sessions": [address]}],
+        "holders": [
+            {"host": host, "initiator": f"iqn.2026-11.org.example:{host}", "multipath": True, "sessions": [address]}
+        ],
         "export": {},
         "problems": [],
     }
@@ -78,7 +90,9 @@ def _volume(name: str, dice: random.Random) -> dict[str, Any]:
 
 def _connections(volumes: list[dict[str, Any]]) -> dict[str, Any]:
     spare = volumes[-1]
-    spare["problems"] = ["It is exported, and no host holds it: repeat the release (volume_connection, state absent, all_hosts)."]
+    spare["problems"] = [
+        "It is exported, and no host holds it: repeat the release (volume_connection, state absent, all_hosts)."
+    ]
     return {"changed": False, "volumes": volumes, "strangers": []}
 
 
@@ -95,10 +109,13 @@ def _backends() -> dict[str, Any]:
             "volumes": 100,
             "error": None,
         }
-        for (name, protocol), free in zip(BACKENDS, (23, 41, 5))
+        for (name, protocol), free in zip(BACKENDS, (23, 41, 5), strict=True)
     ]
     nothing = dict.fromkeys(("driver", "protocol", "total_bytes", "free_bytes", "volumes"))
-    error = {"msg": "cloud: http://keystone.example.org:5000 does not answer. See whether it runs.", "error_code": "unavailable"}
+    error = {
+        "msg": "cloud: http://keystone.example.org:5000 does not answer. See whether it runs.",
+        "error_code": "unavailable",
+    }
     return {"backends": [*seen, {"name": "cloud", "usable": False, "capabilities": [], "error": error, **nothing}]}
 
 
@@ -111,7 +128,7 @@ def _attachment(
     letters = [chr(ord("a") + 2 * number + path) for path in range(2)]
     paths = [
         {"device": f"/dev/sd{letter}", "portal": portal, "state": "transport-offline" if place in dead else "running"}
-        for place, (letter, portal) in enumerate(zip(letters, portals))
+        for place, (letter, portal) in enumerate(zip(letters, portals, strict=True))
     ]
     device = f"/dev/dm-{number}"
     return {
@@ -168,4 +185,13 @@ def _unclaimed(trouble: bool) -> list[dict[str, Any]]:
         "The iSCSI session with iqn.2026-11.org.example:old by 192.0.2.20:3260 has no LUN (LOGGED_IN). "
         "Where nobody needs it, end it: iscsiadm -m session -r 3 -u."
     )
-    return [{"kind": "iscsi_session", "name": "session3", "problem": problem, "portal": "192.0.2.20:3260", "target": None, "wwn": None}]
+    return [
+        {
+            "kind": "iscsi_session",
+            "name": "session3",
+            "problem": problem,
+            "portal": "192.0.2.20:3260",
+            "target": None,
+            "wwn": None,
+        }
+    ]

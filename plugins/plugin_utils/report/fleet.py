@@ -16,24 +16,32 @@ from ansible_collections.brickwork.storage.plugins.plugin_utils.report.hosts imp
 from ansible_collections.brickwork.storage.plugins.plugin_utils.report.lines import Line
 from ansible_collections.brickwork.storage.plugins.plugin_utils.report.told import Result
 
-# By controller, the results of volume_connection_info as C(connections) and of volume_backend_info as C(backends).
+# By controller, its results of the two modules as C(connections) and C(backends).
 Controllers = Mapping[str, Mapping[str, Result]]
 
 
-def fleet(hosts: Mapping[str, Result], controllers: Controllers) -> dict[str, Any]:
+def fleet(
+    hosts: Mapping[str, Result],
+    connections: Mapping[str, Result],
+    backends: Mapping[str, Result],
+) -> dict[str, Any]:
     """The fleet.
 
     Args:
         hosts: the results of volume_attach_info, by host.
-        controllers: what these told.
+        connections: the results of volume_connection_info, by controller.
+        backends: the results of volume_backend_info, by controller.
 
     Returns:
         C(controllers), C(backends), C(hosts), C(volumes), C(lines), C(unclaimed) and C(counts). A line names its volume and its host
         by their places in C(volumes) and C(hosts).
     """
+    controllers = {
+        name: {"connections": result, "backends": backends.get(name, {})} for name, result in connections.items()
+    }
     asked, catalogue = Hosts(hosts), Catalogue()
-    for name, results in controllers.items():
-        for volume in results["connections"].get("volumes", ()):
+    for name, result in connections.items():
+        for volume in result.get("volumes", ()):
             catalogue.add_of_controller(name, volume)
     every = [
         lines.of_attachment(catalogue.of_attachment(attachment), host, attachment)
@@ -83,11 +91,14 @@ def _compared(every: list[Line], catalogue: Catalogue, hosts: Hosts, whole: set[
 def _judge_not_held(line: Line, whole: set[str]) -> None:
     """Say what is wrong with an attachment for which no controller has made the connection."""
     volume, host = line.volume, line.host
-    assert volume and host
+    if volume is None or host is None:
+        return
     if volume.controller and line.attached:
         sentence = f"{volume.controller} has not connected it to {host.name}, which has it. Detach it there, or attach it again."
     elif not volume.controller and line.recorded and volume.backend in whole:
-        sentence = f"{volume.backend} has no volume {volume.label} of this id. See whether it was deleted, and detach it."
+        sentence = (
+            f"{volume.backend} has no volume {volume.label} of this id. See whether it was deleted, and detach it."
+        )
     else:
         return
     line.held = False
@@ -147,7 +158,12 @@ def _volume(volume: Volume, state: str) -> dict[str, Any]:
 
 def _host(host: Host, state: str) -> dict[str, Any]:
     told_it = host.state == told.TOLD
-    return {"name": host.name, "state": host.state, "health": state if told_it else health.UNKNOWN, "problems": host.problems}
+    return {
+        "name": host.name,
+        "state": host.state,
+        "health": state if told_it else health.UNKNOWN,
+        "problems": host.problems,
+    }
 
 
 def _worst(pairs: Iterable[tuple[Hashable, str]]) -> dict[Hashable, str]:

@@ -103,9 +103,7 @@ def of_holder(volume: Volume, host: Host) -> Line:
     line = Line(volume, host)
     if host.state == told.TOLD:
         line.attached = False
-        sentence = (
-            f"{volume.controller} has connected it to {host.name}, and it is not attached there. Attach it, or release it."
-        )
+        sentence = f"{volume.controller} has connected it to {host.name}, and it is not attached there. Attach it, or release it."
         line.add_problem(health.DEGRADED, sentence)
     else:
         line.health = health.UNKNOWN

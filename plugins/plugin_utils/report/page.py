@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent / "page"
+PARTS = Path(__file__).parent / "browser"
 # The parts of the code, each after those that it uses.
 MODULES = ("dom", "words", "fleet", "graph", "layout", "picture", "details", "overview", "table", "filters", "main")
 
@@ -63,4 +63,4 @@ def _hash(text: str) -> str:
 
 
 def _read(name: str) -> str:
-    return (PAGE / name).read_text(encoding="utf-8")
+    return (PARTS / name).read_text(encoding="utf-8")

@@ -59,10 +59,14 @@ def _wrong(fleet: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong, a line each, the worst first."""
     for one in (*fleet["controllers"], *fleet["backends"]):
         for problem in one["problems"]:
-            yield f"{one['health']:8}  {one['name']}: {problem}"
+            yield f"{one['health']:8}  {_about(one['name'], problem)}"
     lines = [line for line in fleet["lines"] if line["health"] != OK]
     for line in sorted(lines, key=lambda line: -SEVERITY.index(line["health"])):
-        yield f"{line['health']:8}  {_subject(fleet, line)}: {' '.join(line['problems'])}"
+        yield f"{line['health']:8}  {_about(_subject(fleet, line), ' '.join(line['problems']))}"
+
+
+def _about(subject: str, sentence: str) -> str:
+    return sentence if sentence.startswith(subject) else f"{subject}: {sentence}"
 
 
 def _subject(fleet: Mapping[str, Any], line: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# What Ansible puts around a reason, and in the place of one that it hides.
+AROUND = ("Task failed: ", ": <error censored due to no log>")
 TOLD, UNREACHABLE, FAILED, NOT_ASKED = "told", "unreachable", "failed", "not asked"
 
 Result = Mapping[str, Any]
@@ -30,7 +32,7 @@ def state_of(result: Result, key: str) -> str:
 def sentence(name: str, result: Result, key: str) -> str:
     """Why somebody did not tell what was asked, for a person."""
     state = state_of(result, key)
-    reason = " ".join(str(result.get("msg") or "").split())
+    reason = " ".join(str(result.get("msg") or "").split()).removeprefix(AROUND[0]).removesuffix(AROUND[1])
     if state == UNREACHABLE:
         return f"{name} could not be reached. {reason}".strip()
     if state == FAILED:
