@@ -45,7 +45,7 @@ def made_up(hosts: int, volumes_each: int = 5, seed: int = 7, trouble: float = 0
     """A fleet.
 
     Args:
-        hosts: how many.
+        hosts: how many that can be reached; with trouble, there are some more.
         volumes_each: how many volumes each has, by two paths.
         seed: the same for the same fleet.
         trouble: the part of the volumes that something is wrong with.
@@ -61,8 +61,9 @@ def made_up(hosts: int, volumes_each: int = 5, seed: int = 7, trouble: float = 0
             volumes.append(volume)
             attachments.append(_attachment(name, len(attachments), volume, point, dice, dice.random() < trouble))
         told[name] = {"attachments": attachments, "unclaimed": _unclaimed(dice.random() < trouble / 2)}
-        if dice.random() < trouble / 4:
-            told[name] = UNREACHABLE
+    for number in range(round(hosts * trouble / 4)):
+        told[f"down{number + 1}"] = UNREACHABLE
+        volumes.append(_volume(f"down{number + 1}-data", dice))
     idle = _volume("spare-1", dice)
     return Fleet(told, {"stor1": _connections([*volumes, {**idle, "holders": []}])}, {"stor1": _backends()})
 

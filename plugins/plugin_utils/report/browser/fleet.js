@@ -41,14 +41,18 @@ const KEYS = {
 export function terms(query) {
   const found = [...query.matchAll(/(?:([a-z]+):)?("[^"]*"|\S+)/gi)];
   return found.map(([whole, key, word]) => {
-    const bare = word.replaceAll('"', "").toLowerCase();
-    return key?.toLowerCase() in KEYS ? { key: key.toLowerCase(), word: bare } : { key: null, word: whole.replaceAll('"', "").toLowerCase() };
+    const known = key && key.toLowerCase() in KEYS;
+    return { key: known ? key.toLowerCase() : null, word: unquoted(known ? word : whole).toLowerCase() };
   });
 }
 
-/** A term that finds one thing by its full name. */
+/** A term that finds one thing by its full name; a quotation mark in that is left out here as it is where names are compared. */
 export function term(key, name) {
-  return `${key}:${/\s/.test(name) ? `"${name}"` : name}`;
+  return `${key}:${/[\s"]/.test(name) ? `"${unquoted(name)}"` : name}`;
+}
+
+function unquoted(text) {
+  return text.replaceAll('"', "");
 }
 
 /** The lines that fit a search and are in one of the states of health, or all where none is chosen. */
@@ -59,7 +63,7 @@ export function chosenLines(lines, query, states) {
 
 function fits(line, { key, word }) {
   if (key === null) return line.text.includes(word);
-  return KEYS[key](line).some((value) => value?.toLowerCase() === word);
+  return KEYS[key](line).some((value) => value && unquoted(value).toLowerCase() === word);
 }
 
 function searched(line) {

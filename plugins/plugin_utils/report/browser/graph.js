@@ -34,7 +34,7 @@ export function graph(lines, fleet) {
     const known = edges.get(id);
     if (known) {
       known.tracks.add(line.place);
-      known.health = worst([known.health, health]);
+      known.health = together([known.health, health]);
     } else edges.set(id, { from, to, health, dashed, tracks: new Set([line.place]) });
   }
 
@@ -84,7 +84,7 @@ function addStorage(line, node, edge, backends) {
 function addDevice(line, node, edge) {
   if (!line.device) return null;
   const label = line.map ?? line.device;
-  const sub = [line.map && line.device, line.encrypted && "encrypted"].filter(Boolean).join(" · ") || size(line.volume?.size_bytes);
+  const sub = line.encrypted ? "encrypted" : line.map ? line.device : size(line.volume?.size_bytes);
   const device = node(line, "device", `device ${line.place}`, { label, sub, health: line.health, row: 0 });
   const uses = line.stack.flatMap((layer) => usesOf(layer));
   const shown = uses.length ? uses : [{ label: "not mounted", sub: onIt(line), health: "unused" }];
@@ -120,17 +120,21 @@ function addWay(line, way, row, { storage, host, device }, node, edge) {
 }
 
 function ofAddress(portal) {
-  const [, address, port] = /^(.*):(\d+)$/.exec(portal) ?? [null, portal, null];
-  return { label: address, sub: port ? `port ${port}` : "" };
+  const [, address, port, share] = /^(.*?):(?:(\d+)|(\/.*))$/.exec(portal) ?? [null, portal];
+  return { label: address, sub: port ? `port ${port}` : (share ?? "") };
 }
 
 function ofHost(host) {
   return { label: host.name, sub: host.state === "told" ? "" : host.state, health: host.health, search: term("host", host.name) };
 }
 
-/** A portal is as good as what comes by it: all, some or none of it works. */
+/** A portal is as good as what comes by it. */
 function ofPortal(id, edges) {
-  const beyond = [...edges.values()].filter((edge) => edge.from === id).map((edge) => edge.health);
-  if (beyond.every((health) => health === "ok")) return "ok";
-  return beyond.some((health) => health === "ok") ? "degraded" : "failed";
+  return together([...edges.values()].filter((edge) => edge.from === id).map((edge) => edge.health));
+}
+
+/** The health of what several use: it has failed only where it has for all of them. */
+function together(states) {
+  const found = worst(states);
+  return found === "failed" && states.some((state) => state !== "failed") ? "degraded" : found;
 }

@@ -20,7 +20,7 @@ const PADDING = 11;
  * search: called with the search that finds the node clicked on.
  */
 export function drawPicture({ lines, fleet, chosen, asked, search }) {
-  const shown = followable(lines, asked ? ROWS.asked : ROWS.unasked);
+  const shown = byHost(followable(lines, asked ? ROWS.asked : ROWS.unasked));
   const container = byId("picture");
   const family = getComputedStyle(container).fontFamily;
   const whole = graph(shown, fleet);
@@ -46,6 +46,12 @@ export function drawPicture({ lines, fleet, chosen, asked, search }) {
 function followable(lines, most) {
   let rows = 0;
   return lines.slice(0, most).filter((line, place) => (rows += Math.max(1, line.expected, line.mounts.length)) <= most || place === 0);
+}
+
+/** The lines of each host together, the hosts in the order of the table, so that few edges cross. */
+function byHost(lines) {
+  const hosts = [...new Set(lines.map((line) => line.host))];
+  return hosts.flatMap((host) => lines.filter((line) => line.host === host));
 }
 
 function note(lines, shown, chosen) {
