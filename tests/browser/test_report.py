@@ -86,6 +86,7 @@ def test_a_click_on_a_heading_sorts_and_another_turns_round(
         ("protocol:nfs", ["archive"]),
         ("no route", ["db-copy"]),
         ("nothing like this", []),
+        ("constructor:www", []),
     ],
 )
 def test_a_search_finds_what_has_all_its_words(small: str, opens: Opens, search: str, found: list[str]) -> None:

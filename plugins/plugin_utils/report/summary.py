@@ -42,7 +42,7 @@ def size(count: int) -> str:
 
 
 def _counted(states: Mapping[str, int]) -> str:
-    told = [f"{states[state]} {state}" for state in SEVERITY if states.get(state)]
+    told = [f"{states[state]} {state}" for state in reversed(SEVERITY) if states.get(state)]
     return ", ".join(told) or "none"
 
 

@@ -31,7 +31,7 @@ def test_what_is_worst_comes_first() -> None:
     attachment["health"] = {"state": "failed", "problems": ["None of its 2 paths works."]}
     lines = summary(fleet(made.hosts, {}, {}))
     assert lines == [
-        "Hosts:    1 unknown, 1 failed",
+        "Hosts:    1 failed, 1 unknown",
         "Volumes:  1 failed",
         "Paths:    2 of 2 work",
         "failed    db1-data on db1: None of its 2 paths works.",

@@ -41,7 +41,7 @@ const KEYS = {
 export function terms(query) {
   const found = [...query.matchAll(/(?:([a-z]+):)?("[^"]*"|\S+)/gi)];
   return found.map(([whole, key, word]) => {
-    const known = key && key.toLowerCase() in KEYS;
+    const known = key && Object.hasOwn(KEYS, key.toLowerCase());
     return { key: known ? key.toLowerCase() : null, word: unquoted(known ? word : whole).toLowerCase() };
   });
 }

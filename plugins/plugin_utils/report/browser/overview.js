@@ -18,7 +18,7 @@ export function drawOverview({ fleet, search }) {
   byId("overview").append(
     tile("Volumes", fleet.volumes.length, volumes),
     tile("Hosts", fleet.hosts.length, hosts),
-    tile("Paths", paths, { ok: working, failed: paths - working }, { ok: "work", failed: "do not" }),
+    tile("Paths", paths, { ok: working, failed: paths - working }, { ok: "work", failed: "do not work" }),
     backends(fleet, search),
     hostMap(fleet.hosts, search),
   );
