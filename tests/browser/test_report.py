@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from ansible_collections.brickwork.storage.plugins.module_utils.host.info import info
+from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Records
 from ansible_collections.brickwork.storage.tests.browser.example import example
 from ansible_collections.brickwork.storage.tests.browser.made_up import Fleet
 from ansible_collections.brickwork.storage.tests.browser.pages import Opens, written
+from ansible_collections.brickwork.storage.tests.unit.host.tree import CAPTURED, Tree
 
 VOLUMES = ["mail-2019", "db-log", "spare", "db-copy", "archive", "db-data", "mail", "www", "www"]
 
@@ -238,3 +241,17 @@ def test_names_are_text_whatever_is_in_them(opens: Opens, report_file: Path) -> 
 def test_a_part_of_a_fleet_is_shown_as_well(told: Fleet, lines: int, opens: Opens, report_file: Path) -> None:
     page = opens(written(told, report_file))
     assert len(column(page, "Health")) == lines
+
+
+def test_what_real_hosts_told_is_shown(opens: Opens, report_file: Path, tmp_path: Path) -> None:
+    everything = {"volumes": None, "backend": None}
+    told = {
+        file.stem: info(everything, Tree.captured(file.stem, tmp_path / file.stem).view, Records(tmp_path / "records"))
+        for file in sorted(CAPTURED.glob("*.json"))
+    }
+    page = opens(written(Fleet(told, {}, {}), report_file))
+    for host, result in told.items():
+        page.get_by_label("Search").fill(f"host:{host}")
+        assert len(column(page, "Health")) == len(result["attachments"]), host
+        drawn = page.locator("#picture .node[aria-label^='path,']").count()
+        assert drawn == sum(len(attachment["paths"]) for attachment in result["attachments"]), host

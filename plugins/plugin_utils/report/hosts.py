@@ -68,7 +68,8 @@ class Hosts:
 
     def named(self, name: str) -> Host:
         """The host that a controller calls so, taken up where it was not asked."""
-        known = self._by_name.get(name) or self._by_short_name.get(_short(name))
+        # A name without a domain may be short for one with it; two with a domain must be the same.
+        known = self._by_name.get(name) or self._by_name.get(_short(name)) or self._by_short_name.get(name)
         if known is None:
             known = Host(name, told.NOT_ASKED)
             self.all.append(known)

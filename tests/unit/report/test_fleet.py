@@ -144,6 +144,33 @@ def test_a_host_is_known_by_its_own_name_as_well(told: tuple[Told, Told, Told], 
     assert line_of(fleet(hosts, told[1], told[2]), "db1-data", name)["held"] is True
 
 
+@pytest.mark.parametrize(
+    ("inventory", "own", "holder", "same"),
+    [
+        ("10.0.0.7", "db1.example.org", "db1", True),
+        ("db1", "db1", "db1.example.org", True),
+        ("db1.example.org", "db1.example.org", "db1.example.net", False),
+        ("db1.example.org", "db1.example.org", "db10", False),
+        ("10.0.0.7", "10.0.0.7", "10.0.0.8", False),
+    ],
+)
+def test_a_name_may_be_short_for_another(
+    told: tuple[Told, Told, Told], inventory: str, own: str, holder: str, same: bool
+) -> None:
+    volume = told[1]["stor1"]["volumes"][0]
+    volume["holders"][0]["host"] = holder
+    attachment = {**told[0]["db1"]["attachments"][0], "host": own}
+    seen = fleet({inventory: {"attachments": [attachment]}}, {"stor1": {"volumes": [volume]}}, {})
+    assert line_of(seen, "db1-data", inventory)["held"] is same
+    assert len(seen["hosts"]) == (1 if same else 2)
+
+
+def test_a_short_name_of_two_hosts_is_that_of_neither(told: tuple[Told, Told, Told]) -> None:
+    nothing: Told = {"db1.a.example.org": {"attachments": []}, "db1.b.example.org": {"attachments": []}}
+    seen = fleet(nothing, told[1], told[2])
+    assert line_of(seen, "db1-data", "db1")["health"] == "unknown"
+
+
 def test_what_a_controller_finds_wrong_is_on_the_lines_of_the_volume(told: tuple[Told, Told, Told]) -> None:
     told[1]["stor1"]["volumes"][0]["problems"] = ["It is not well."]
     seen = fleet(*told)

@@ -35,7 +35,7 @@ function sort(column) {
 function choose(line) {
   asked.chosen = asked.chosen === line ? null : line;
   draw();
-  if (asked.chosen) byId("picture-heading").parentElement.scrollIntoView({ block: "nearest" });
+  if (asked.chosen) byId("picture-heading").scrollIntoView({ block: "nearest" });
 }
 
 function draw() {
