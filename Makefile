@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full lint sanity unit molecule integration bench lab lab-down docs bootstrap
+.PHONY: help demo test test-full lint sanity unit browser molecule integration bench lab lab-down docs bootstrap
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,12 +14,13 @@ test-full: export FULL := 1
 test-full: test ## The same with the tests that take long, a module killed at every moment, and the benchmarks of 8 volumes
 	@tests/bench/run --volumes 8
 
-lint sanity unit molecule integration:
+lint sanity unit browser molecule integration:
 	@tests/run $@
 
 lint: ## The linters alone
 sanity: ## ansible-test sanity alone
 unit: ## The unit tests alone
+browser: ## The tests of the report alone, in Chromium
 molecule: ## The Molecule scenarios alone, on the lab
 integration: ## The tests of the contract alone, on the lab
 

@@ -16,7 +16,7 @@ from .lab import Lab, in_order
 from .lint import lint
 from .machines import Machines
 from .molecule import scenarios
-from .pytest import FULL, NEEDS, integration, integration_with, unit
+from .pytest import FULL, NEEDS, browser, integration, integration_with, unit
 from .sanity import sanity
 from .stage import Stage
 from .tally import Tally, failed
@@ -37,7 +37,7 @@ class Result:
 
 def main(wanted: Sequence[str]) -> int:
     """Run the stages named, or all; return 0 only if each ran a test and none failed."""
-    every = [Stage("lint", lint), Stage("sanity", sanity), Stage("unit", unit), *scenarios()]
+    every = [Stage("lint", lint), Stage("sanity", sanity), Stage("unit", unit), Stage("browser", browser), *scenarios()]
     if (ROOT / "tests" / "integration").is_dir():
         every.append(Stage("integration", integration, Machines(debian13=2, debian12=1)))
         # Emulated machines are slow; the scenarios have the short path of each protocol.

@@ -23,6 +23,11 @@ def unit() -> Tally:
     return _pytest("unit", "tests/unit", limit=900)
 
 
+def browser() -> Tally:
+    """Run the tests of the report, in a browser."""
+    return _pytest("browser", "tests/browser", limit=600)
+
+
 def integration() -> Tally:
     """Run the tests under tests/integration that any lab is enough for, where they reach it."""
     others = [f"--ignore={file}" for need in NEEDS for file in _files(need)]
