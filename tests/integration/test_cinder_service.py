@@ -47,8 +47,8 @@ from urllib.request import Request, urlopen
 
 HEADERS = {{"X-Auth-Token": "admin:{PROJECT}", "OpenStack-API-Version": "volume 3.60", "Content-Type": "application/json"}}
 
-def ask(path, body=None):
-    with urlopen(Request("{ENDPOINT}" + path, body and json.dumps(body).encode(), HEADERS)) as answer:
+def ask(path, body=None, method=None):
+    with urlopen(Request("{ENDPOINT}" + path, body and json.dumps(body).encode(), HEADERS, method=method)) as answer:
         return json.load(answer)
 """
 # What the service itself says of the project, and beside it LVM, LIO, and what LIO would restore.
@@ -65,6 +65,11 @@ ls -d /sys/kernel/config/target/core/*/* | grep -v /hba_
 grep -o '"wwn": "iqn[^"]*"' /etc/target/saveconfig.json
 true
 """
+
+
+def asked(storage: Storage, program: str) -> str:
+    """What a program prints that asks the service, past the collection."""
+    return storage.lab.ssh(CONTROLLER, f"python3 - <<'PYTHON'\n{ASK}\n{program}\nPYTHON")
 
 
 def config(volume_type: str) -> str:
@@ -95,26 +100,32 @@ class TestContract(Contract):
     """The rest, which takes minutes: Cinder's own programs take long to start."""
 
 
-class TestOtherPeople(Untouched):
-    """A volume of a type for one host, and an attachment that somebody else has made."""
+class TestNotOurs(Untouched):
+    """What the service says no to, and what others do with it."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def storage(self, lab: Lab, service: None) -> Storage:
         return Storage(lab, config(ALONE), LOOK)
 
     def test_a_volume_of_a_type_for_one_host_is_not_shared(self, storage: Storage) -> None:
         storage.volume(DATA, size=str(SIZE))
-        refused = storage.refuse(
-            "volume_connection", "failed_precondition", shared=True, **storage.connection("host1", DATA)
-        )
+        wanted = storage.connection(storage.hosts[0], DATA)
+        refused = storage.refuse("volume_connection", "failed_precondition", shared=True, **wanted)
         assert "multiattach" in refused["msg"]
+
+    def test_what_somebody_else_attached_is_held_and_never_released(self, storage: Storage) -> None:
         volume_id = storage.volume(DATA, size=str(SIZE))["volumes"][0]["id"]
-        made = storage.lab.ssh(
-            CONTROLLER,
-            f"python3 - <<'PYTHON'\n{ASK}\nprint(ask('/attachments', {{'attachment': {{'volume_uuid': '{volume_id}'}}}})['attachment']['id'])\nPYTHON",
-        )
-        refused = storage.refuse("volume_connection", "failed_precondition", **storage.connection("host1", DATA))
-        assert refused["errors"][0]["holders"] == [f"attachment-{made.strip()}"]
+        body = {"attachment": {"volume_uuid": volume_id}}
+        made = asked(storage, f"print(ask('/attachments', {body})['attachment']['id'])").strip()
+        wanted = storage.connection(storage.hosts[0], DATA)
+        refused = storage.refuse("volume_connection", "failed_precondition", **wanted)
+        assert refused["errors"][0]["holders"] == [f"attachment-{made}"]
+        releasing = {"volumes": [DATA], "all_hosts": True, "fenced": True, "state": "absent"}
+        refused = storage.refuse("volume_connection", "failed_precondition", **releasing)
+        assert made in refused["msg"]
+        asked(storage, f"ask('/attachments/{made}', method='DELETE')")
+        assert storage.module("volume_connection", **wanted)["changed"]
+        storage.module("volume_connection", **releasing)
 
 
 # Until the driver has not started a program for a while: it goes on with what a killed call has asked for.
@@ -130,13 +141,16 @@ SOON = pytest.mark.parametrize("delay", [0, 0.5], ids=["before", "asked"])
 WHAT = pytest.mark.parametrize("what", ["volume", "copy", "snapshot"])
 
 
+@pytest.fixture(scope="module")
+def killed(lab: Lab) -> None:
+    """An interpreter that kills itself."""
+    make_interpreter(lab, CONTROLLER)
+
+
 @pytest.mark.full
+@pytest.mark.usefixtures("killed")
 class TestKilled(Untouched):
     """A call killed at any request: repeating it, or asking for the opposite, works, and leaves nothing in the service or in LIO."""
-
-    @pytest.fixture(scope="class", autouse=True)
-    def interpreter(self, lab: Lab) -> None:
-        make_interpreter(lab, CONTROLLER)
 
     def settled(self, storage: Storage) -> list[str]:
         storage.lab.ssh(CONTROLLER, SETTLE)
