@@ -62,7 +62,7 @@ PYTHON
 lvs -a --noheadings -o lv_name,lv_size,origin cinder-lab
 ls -d /sys/kernel/config/target/iscsi/iqn.* /sys/kernel/config/target/iscsi/iqn.*/tpgt_*/acls/* 2>/dev/null
 ls -d /sys/kernel/config/target/core/*/* | grep -v /hba_
-grep -o '"wwn": "iqn[^"]*"' /etc/target/saveconfig.json
+grep -oh '"wwn": "iqn[^"]*"' /etc/*target/saveconfig.json
 true
 """
 
