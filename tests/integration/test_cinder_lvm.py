@@ -121,7 +121,7 @@ volume_clear_size = 1
 
 def of_a_type(lab: Lab, lvm_type: str) -> Iterator[Storage]:
     config = f"/etc/brickwork/test-cinder-lvm-{lvm_type}.conf"
-    lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=lvm_type)}CONF")
+    lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=lvm_type)}CONF\n{FORGET_POOL}")
     yield Storage(lab, config, LOOK + cinder_records.LOOK)
     lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
 
