@@ -29,7 +29,7 @@ from ansible_collections.brickwork.storage.tests.integration.killing import make
 
 Call = tuple[str, dict[str, Any]]
 # How many moments of each operation, at equal distances; every one of them takes hours.
-MOMENTS = int(os.environ.get("MOMENTS", "4"))
+MOMENTS = int(os.environ.get("MOMENTS", "2"))
 OPERATIONS = ("create", "delete", "grow", "connect", "release", "snapshot", "unsnapshot", "copy", "clone")
 NEEDS = {"grow": "grow", "snapshot": "snapshot", "unsnapshot": "snapshot", "copy": "clone", "clone": "clone"}
 

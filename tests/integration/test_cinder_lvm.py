@@ -119,18 +119,38 @@ volume_clear_size = 1
 """
 
 
-@pytest.fixture(scope="class", params=["default", "thin"])
-def of_a_type(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """Thick or thin."""
-    config = f"/etc/brickwork/test-cinder-lvm-{request.param}.conf"
-    lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=request.param)}CONF")
+def of_a_type(lab: Lab, lvm_type: str) -> Iterator[Storage]:
+    config = f"/etc/brickwork/test-cinder-lvm-{lvm_type}.conf"
+    lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=lvm_type)}CONF\n{FORGET_POOL}")
     yield Storage(lab, config, LOOK + cinder_records.LOOK)
     lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
+
+
+@pytest.fixture(scope="module")
+def thick(lab: Lab) -> Iterator[Storage]:
+    yield from of_a_type(lab, "default")
+
+
+@pytest.fixture(scope="module")
+def thin(lab: Lab) -> Iterator[Storage]:
+    yield from of_a_type(lab, "thin")
 
 
 class TestKilled(Killed):
     """At some moments."""
 
     @pytest.fixture
-    def storage(self, of_a_type: Storage) -> Storage:
-        return of_a_type
+    def storage(self, thick: Storage) -> Storage:
+        return thick
+
+
+class TestKilledThin(Killed):
+    """What is done in another way with thin volumes."""
+
+    @pytest.fixture
+    def storage(self, thin: Storage) -> Storage:
+        return thin
+
+    @pytest.mark.parametrize("name", ["snapshot", "copy"])
+    def test_it_can_be_repeated_or_taken_back(self, storage: Storage, name: str) -> None:
+        super().test_it_can_be_repeated_or_taken_back(storage, name)
