@@ -30,7 +30,7 @@ from .uml import Uml
 
 RUN = Path("/run/brickwork-lab")
 MEMORY = 1024  # MiB for each host; it takes what it uses, about 150 when idle
-CONTROLLER_MEMORY = 3072  # fifty modules at once are 50 MiB each
+CONTROLLER_MEMORY = 3072  # for many modules at once
 
 _HYPERVISORS: dict[str, Hypervisor] = {each.name: each for each in (Uml(), qemu.EMULATION, qemu.ACCELERATED)}
 
