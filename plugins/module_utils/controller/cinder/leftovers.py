@@ -77,19 +77,20 @@ def _of_lvm(driver: Any, _module: Any, copy: Any, original: Optional[Any]) -> No
 def _of_rbd(driver: Any, module: Any, copy: Any, original: Optional[Any]) -> None:
     """Also without being killed: the driver only looks for it where the copy could not be removed at once. An original that was
     deleted before its copies is kept as C(NAME.deleted) until they are gone, and may be a copy itself."""
-    gone = [copy.name]
+    left_by = [copy.name]
     with module.RADOSClient(driver) as client:
         pool = driver.RBDProxy()
         kept = [name for name in pool.list(client.ioctx) if name.endswith(KEPT)]
-        for name in gone:
+        while left_by:
+            snapshot = f"{left_by.pop()}.clone_snap"
             for origin in [*([original.name] if original else []), *kept]:
                 with module.RBDVolumeProxy(driver, origin) as image:
-                    _remove_snapshot(image, f"{name}.clone_snap")
+                    _remove_snapshot(image, snapshot)
                     needed = bool(list(image.list_snaps()))
                 if origin.endswith(KEPT) and not needed:
                     pool.remove(client.ioctx, origin)
-                    gone.append(origin[: -len(KEPT)])
-            kept = [origin for origin in kept if origin[: -len(KEPT)] not in gone]
+                    kept = [other for other in kept if other != origin]
+                    left_by.append(origin[: -len(KEPT)])
 
 
 def _remove_snapshot(image: Any, name: str) -> None:
