@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
     leftovers,
+    local_target,
     remote_files,
     translation,
 )
@@ -193,6 +194,8 @@ class CinderDriver:
         if again:
             leftovers.remove_target(self._driver, volume)
         update = self._driver.create_export(self._context, volume, self._connector(volume_id, host))
+        if leftovers.exports_by_lio(self._driver):
+            local_target.set_serial(volume.name, volume.id)
         return kept(update or {})
 
     def remove_export(self, volume_id: str, again: bool) -> dict[str, Any]:

@@ -28,10 +28,14 @@ KEPT = ".deleted"
 
 def remove_target(driver: Any, volume: Any) -> None:
     """Remove what is left of a target that nobody was let in to yet, so that it can be made anew."""
-    target = getattr(driver, "target_driver", None)
-    if "LioAdm" in [cls.__name__ for cls in type(target).__mro__]:
+    if exports_by_lio(driver):
         # This also removes a storage object without a target; what is not there is passed over.
-        target.remove_iscsi_target(0, 0, volume.id, volume.name)  # type: ignore[union-attr]
+        driver.target_driver.remove_iscsi_target(0, 0, volume.id, volume.name)
+
+
+def exports_by_lio(driver: Any) -> bool:
+    """Whether the driver's targets are those of LIO on this machine."""
+    return "LioAdm" in [cls.__name__ for cls in type(getattr(driver, "target_driver", None)).__mro__]
 
 
 def wait_for_dead_clients(driver: Any, volume: Any) -> None:

@@ -40,6 +40,25 @@ def is_lost(record: VolumeRecord) -> bool:
     return False
 
 
+def set_serial(volume_name: str, serial: str) -> None:
+    """Give the device behind an export that nobody is let in to yet a serial that it will always have, and with it a WWN.
+
+    LIO makes one up. After an export was lost and made again, hosts that still have the volume would take it for another one.
+    """
+    for storage_object in lio.CONFIGFS.glob(f"core/iblock_*/*{volume_name}"):
+        # The kernel does not change it while there are LUNs over it.
+        links = [
+            link
+            for link in (lio.CONFIGFS / "iscsi" / storage_object.name).glob("tpgt_*/lun/lun_*/*")
+            if link.is_symlink() and link.resolve() == storage_object.resolve()
+        ]
+        for link in links:
+            link.unlink()
+        (storage_object / "wwn/vpd_unit_serial").write_text(serial, encoding="ascii")
+        for link in links:
+            link.symlink_to(storage_object)
+
+
 def _targets(record: VolumeRecord) -> Iterable[str]:
     for attachment in record.attachments:
         data: dict[str, Any] = (attachment.connection_info or {}).get("data") or {}
