@@ -20,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host import deta
 from ansible_collections.brickwork.storage.plugins.module_utils.host.connection import recorded
 from ansible_collections.brickwork.storage.plugins.module_utils.host.detach import absent, removal_of
 from ansible_collections.brickwork.storage.plugins.module_utils.host.encryption import name_of
+from ansible_collections.brickwork.storage.plugins.module_utils.host.engines.iscsi import in_its_place
 from ansible_collections.brickwork.storage.plugins.module_utils.host.records import Record, Records
 from ansible_collections.brickwork.storage.plugins.module_utils.host.removal import Removal, refusal
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -108,6 +109,15 @@ def test_volume_that_got_the_lun_since_stays(capture: Capture, records: Records)
     new, old = (removal_of(recorded(one.connection), one, []) for one in records.all())  # by name
     assert (old.find(tree.view).node, len(old.find(tree.view).sessions)) == (None, 2)
     assert len(new.find(tree.view).paths) == 2
+
+
+@pytest.mark.parametrize(("wwn", "told"), [(SHARED_WWNS[0][:-4] + "dead", True), (SHARED_WWNS[0], False)])
+def test_another_volume_in_its_place_is_told(capture: Capture, wwn: str, told: bool) -> None:
+    exported = recorded(of_shared_target("old", 0, wwn)).export
+    removal = Removal("old", exported, wwn, exported.portals)
+    warnings = in_its_place(removal, capture("shared_target").view)
+    assert bool(warnings) is told
+    assert not told or "another volume" in warnings[0]
 
 
 def test_repeat_while_another_volume_keeps_the_sessions(capture: Capture, records: Records) -> None:

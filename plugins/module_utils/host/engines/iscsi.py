@@ -92,6 +92,10 @@ class Iscsi(Engine):
         if going:
             wait_until_disks_are_gone(remaining(removals), self._view, self._deadline)
         self._remove_nodes(remaining(removals))
+        staying = self._view.sessions()
+        for removal in remaining(removals):
+            if any(removal.ends(session) for session in staying):
+                removal.warnings += in_its_place(removal, self._view.glance())
 
     def _queue(self, attempt: Attempt, portals: list[Portal]) -> None:
         for portal in portals:
@@ -182,6 +186,24 @@ def ending(removals: list[Removal], now: Sysfs) -> list[Session]:
         if any(removal.ends(session) for removal in removals)
         and own.issuperset(disk.name for disk in now.disks(session))
     ]
+
+
+def in_its_place(removal: Removal, now: Sysfs) -> list[str]:
+    """What a person must know of another volume that has the LUN by now, and keeps the session that nobody else needs."""
+    own = {path.device for path in removal.find(now).paths}
+    luns = {(portal.address, portal.target): portal.lun for portal in removal.portals}
+    others = [
+        f"/dev/{disk.name} by {session.portal}"
+        for session in now.sessions()
+        if removal.ends(session)
+        for disk in now.disks(session)
+        if disk.lun == luns[(session.portal, session.target)] and disk.name not in own
+    ]
+    told = (
+        f"{removal.volume}: its LUN shows another volume by now ({', '.join(others)}), which stays, and so do the sessions that bring it. "
+        "Where nobody needs that, end them with iscsiadm."
+    )
+    return [told] if others else []
 
 
 def going_with_session(removals: list[Removal], now: Sysfs) -> set[str]:
