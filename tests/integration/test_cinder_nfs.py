@@ -48,8 +48,9 @@ def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"umount /run/test/nfs/*\nrm {CONFIG}\nset -- stop {DIRECTORY}\n{SERVICE}")
 
 
+@pytest.mark.full
 class TestFlow(Flow):
-    """Seen in every run."""
+    """The scenario nfs has the hosts' side, and the other drivers the controller's, in every run."""
 
 
 @pytest.mark.full

@@ -100,6 +100,7 @@ class TestContract(Contract):
     """The rest, which takes minutes: Cinder's own programs take long to start."""
 
 
+@pytest.mark.full
 class TestNotOurs(Untouched):
     """What the service says no to, and what others do with it."""
 
