@@ -181,7 +181,8 @@ def _asked_for(
     for name in names_of_volumes(params["volumes"]):
         try:
             record = by_name(known, name, params["backend"])
-            asked.append((name, recorded(record.connection) if record else None))
+            # Who asked by an id wants to read the name.
+            asked.append((str(record.volume["name"]), recorded(record.connection)) if record else (name, None))
         except StorageError as error:
             asked.append((name, error))
     return asked

@@ -63,4 +63,12 @@ def test_what_is_said_to_be_fenced_is_only_predicted(
 
 def test_a_release_is_for_the_host_by_which_the_volume_was_attached() -> None:
     assert "map(attribute='host') | unique" in release()["loop"]
-    assert "selectattr('host', 'equalto'" in release()["brickwork.storage.volume_connection"]["volumes"]
+    assert "selectattr('host', 'equalto'" in release()["vars"]["__volume_attachment_of_host"]
+
+
+def test_a_host_detaches_by_ids_alone() -> None:
+    # Another controller may have given it volumes of the same names.
+    detaches = [*calls("absent.yml", "volume_attach"), *calls("failed.yml", "volume_attach")]
+    assert len(detaches) == 2
+    for task in detaches:
+        assert "map(attribute='id')" in task["brickwork.storage.volume_attach"]["volumes"]

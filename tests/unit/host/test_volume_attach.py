@@ -228,6 +228,14 @@ def test_detach_refused_while_in_use(host: Host, capture: Capture, monkeypatch: 
     assert host.records.all() == [record()]
 
 
+def test_a_volume_that_is_asked_for_by_its_id_is_told_by_its_name(host: Host, capture: Capture) -> None:
+    host.tree = capture("multipath")
+    host.records.write(record())
+    result = host.run(check_mode=True, state="absent", volumes=[record().volume["id"], "unknown-id"])
+    assert [one["volume"]["name"] for one in result["attachments"]] == ["capture1", "unknown-id"]
+    assert result["changed_volumes"] == ["capture1"]
+
+
 def test_name_of_two_volumes(host: Host) -> None:
     for backend in ("lvm", "ceph"):
         of_backend = volume(id=backend, backend=backend)
