@@ -5,19 +5,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 
 def main() -> None:
+    # The driver starts programs of its environment.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     from cinder import coordination, objects
     from cinder.common import config  # noqa: F401 - registers what the others read
     from cinder.volume import configuration, driver
-    from cinder.volume.drivers import lvm
     from oslo_concurrency import lockutils
     from oslo_config import cfg
 
+    # The driver's module names the classes that this makes known.
     objects.register_all()
+    from cinder.volume.drivers import lvm
+
     locks = "/run/brickwork/cinder"
     lockutils.set_defaults(locks)
     cfg.CONF([], project="cinder", version="bench", default_config_files=[sys.argv[1]], default_config_dirs=[])

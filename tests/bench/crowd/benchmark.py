@@ -25,6 +25,7 @@ enabled_backends = lvm
 [lvm]
 volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
 volume_group = {VOLUME_GROUP}
+lvm_type = default
 target_helper = lioadm
 target_ip_address = 10.77.1.10
 """

@@ -11,46 +11,47 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import environment, survivors
-
-DRIVER = f"""
-import subprocess, sys
-sys.path.append({environment.collection_root()!r})
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import survivors
-survivors.mark_session()
+
+DRIVER = """
+import os, subprocess, sys, time
 program = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL)
+copy = os.fork()
+if copy == 0:
+    os.close(1)
+    time.sleep(1000)
 service = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, start_new_session=True)
-print(program.pid, service.pid, flush=True)
+print(program.pid, copy, service.pid, flush=True)
 sys.stdin.read()
 """
 
 
 @pytest.fixture
-def started() -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """A driver, a program of it, and a service that it started on the way."""
+def started() -> Iterator[tuple[subprocess.Popen[str], list[int], int]]:
+    """A driver, a program and a copy of it, and a service that it started on the way."""
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER],
+        survivors.marked([sys.executable, "-c", DRIVER]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="ascii",
         start_new_session=True,
     )
     assert driver.stdout is not None
-    program, service = map(int, driver.stdout.readline().split())
-    yield driver, program, service
+    *programs, service = map(int, driver.stdout.readline().split())
+    yield driver, programs, service
     driver.communicate()
-    subprocess.run(["kill", str(program), str(service)], check=False, stderr=subprocess.DEVNULL)
+    subprocess.run(["kill", *map(str, programs), str(service)], check=False, stderr=subprocess.DEVNULL)
 
 
 def test_what_outlives_its_driver_is_waited_for_and_then_ended(
-    started: tuple[subprocess.Popen[str], int, int], monkeypatch: pytest.MonkeyPatch
+    started: tuple[subprocess.Popen[str], list[int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver, program, service = started
-    assert program not in survivors.survivors()
+    driver, programs, service = started
+    assert not survivors.survivors()
     driver.kill()
     driver.wait()
-    assert program in survivors.survivors()
+    assert sorted(survivors.survivors()) == sorted(programs)
     assert service not in survivors.survivors()
     monkeypatch.setattr(survivors, "PATIENCE_SECONDS", 0.1)
     survivors.wait()
-    assert program not in survivors.survivors()
+    assert not survivors.survivors()

@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
     options,
     remote_files,
+    rtstool,
     translation,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.database import (
@@ -37,6 +38,7 @@ DRIVERS_LOCK_DIRECTORY = LOCK_DIRECTORY.parent / "cinder"
 # For the store's own transactions; how long the driver may take is the caller's to watch.
 STORE_SECONDS = 60
 KEYRING_OF_CEPH = "rbd_keyring_conf"
+LIO = "lioadm"
 OF_THE_MANAGER = "suppress_requests_ssl_warnings"
 
 
@@ -66,6 +68,11 @@ def load(path: str, section: str, driver: str, given: Sequence[str], store: str)
     _register_keyring_of_ceph(cls, configuration)
     _check_options(path, section, driver, given, cls)
     secrets = translation.Secrets(_secret_options(section, configuration))
+    if configuration.safe_get("target_helper") == LIO:
+        try:
+            rtstool.run_in_copies()
+        except ModuleNotFoundError as error:
+            raise _missing(driver, [str(error.name)]) from None
     try:
         _lock_by_files()
         loaded = cls(configuration=configuration, host=_host(section), cluster_name=None, active_backend_id=None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
@@ -25,9 +25,9 @@ KILL_SECONDS = 5
 POLL_SECONDS = 0.1
 
 
-def mark_session() -> None:
-    """Have the programs that this process starts known as its own; it leads a session."""
-    os.environ[SESSION] = str(os.getpid())
+def marked(command: Sequence[str]) -> list[str]:
+    """The command of a driver's process, which leads a session: it and all that it starts have its number in their environment."""
+    return ["/bin/sh", "-c", f'{SESSION}=$$; export {SESSION}; exec "$@"', "sh", *command]
 
 
 def wait() -> None:

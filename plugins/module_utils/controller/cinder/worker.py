@@ -77,7 +77,7 @@ class Worker:
         variables = {**VARIABLES, "PATH": f"{os.path.dirname(command[0])}:{VARIABLES['PATH']}"}
         self._rest = b""
         self._process = subprocess.Popen(
-            command,
+            survivors.marked(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -167,7 +167,6 @@ def serve(load: Callable[..., Driver]) -> None:
     """The process's life: load a driver, and do what is asked until nobody asks any more."""
     # It is not to go on once the module that started it was killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    survivors.mark_session()
     answering = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
