@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.integration.lab import Lab
+from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, Lab
 
 CONFIG = "/etc/brickwork/test-cinder-options.conf"
 LVM = "cinder.volume.drivers.lvm.LVMVolumeDriver"
+MANUAL = CHECKOUT / "docs/docsite/rst/cinder_drivers.rst"
 SETTINGS = "[DEFAULT]\nenabled_backends = lvm\n[lvm]\nvolume_group = vg0\nlvm_type = default\ntarget_helper = lioadm\n"
 
 pytestmark = pytest.mark.full
@@ -51,3 +52,9 @@ def test_every_driver_is_listed_with_its_protocol_and_options(lab: Lab) -> None:
     assert len(drivers) > 80
     rbd = drivers["cinder.volume.drivers.rbd.RBDDriver"]
     assert (rbd["protocol"], rbd["error"], "rbd_pool" in rbd["options"]) == ("rbd", None, True)
+    page = MANUAL.read_text(encoding="utf-8")
+    loaded = [driver for driver in drivers.values() if driver["error"] is None]
+    names = {driver["driver"].removeprefix("cinder.volume.drivers.") for driver in loaded}
+    names.update(option for driver in loaded for option in driver["options"])
+    missing = sorted(name for name in names if f"``{name}``" not in page)
+    assert not missing, f"write docs/docsite/rst/cinder_drivers.rst anew with docs/cinder_drivers: {missing}"
