@@ -19,6 +19,7 @@ from ansible_collections.brickwork.storage.tests.integration.contract import (
     Untouched,
 )
 from ansible_collections.brickwork.storage.tests.integration.contract_killed import Killed
+from ansible_collections.brickwork.storage.tests.integration.eavesdropping import READABLE, SAMPLER
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 from ansible_collections.brickwork.storage.tests.integration.writing import read, write
 
@@ -104,6 +105,22 @@ class TestReboot(Untouched):
         assert storage.attach(host, connections)["attachments"][0]["path"] == path
         assert read(lab, host, path, WRITTEN_MIB) == written
         storage.detach(host, DATA)
+
+
+@pytest.mark.full
+class TestSecret(Untouched):
+    """Of an export, which Cinder's own way of changing it would put among the arguments of a program."""
+
+    def test_it_is_in_no_argument_log_or_readable_file(self, storage: Storage) -> None:
+        lab, host = storage.lab, storage.hosts[0]
+        storage.volume(DATA, size=str(storage.size))
+        lab.ssh("controller", SAMPLER)
+        secret = storage.connect(host, DATA)[0]["connection_info"]["data"]["auth_password"]
+        storage.module("volume_connection", volumes=[DATA], host=host, state="absent")
+        lab.ssh("controller", f"touch /run/test/stop; umask 077; printf '{secret}\\n' > /root/.secret")
+        assert lab.ssh("controller", READABLE) == ""
+        # The sampler did see the driver's process.
+        assert "/opt/brickwork/cinder/bin/python" in lab.ssh("controller", "cat /run/test/arguments")
 
 
 KILLED = """
