@@ -112,7 +112,10 @@ class Storage:
     def remove_all(self) -> None:
         """Whatever a test has left."""
         for host in self.hosts:
-            self.lab.module(host, "volume_attach", volumes=list(VOLUMES), state="absent", force=True)
+            if self.lab.leftovers(host):
+                self.lab.module(host, "volume_attach", volumes=list(VOLUMES), state="absent", force=True)
+        if not any(name in line for name in (*VOLUMES, SNAPSHOT) for line in self.listing()):
+            return
         told = self.module("volume_connection_info")["volumes"]
         there = [volume["name"] for volume in told if volume["name"] in VOLUMES]
         held = [volume["name"] for volume in told if volume["name"] in there and volume["holders"]]

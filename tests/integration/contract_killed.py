@@ -8,6 +8,7 @@ A test file has a fixture C(storage), as for contract.py, and makes the class it
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ from ansible_collections.brickwork.storage.tests.integration.contract import (
 from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments_of, run_killed
 
 Call = tuple[str, dict[str, Any]]
-# How many moments of each operation, at equal distances; every one of them takes hours.
-MOMENTS = int(os.environ.get("MOMENTS", "2"))
+# How many times each operation is killed, at moments at equal distances; at every one of them takes hours.
+KILLS = int(os.environ.get("KILLS", "4"))
 OPERATIONS = ("create", "delete", "grow", "connect", "release", "snapshot", "unsnapshot", "copy", "clone")
 NEEDS = {"grow": "grow", "snapshot": "snapshot", "unsnapshot": "snapshot", "copy": "clone", "clone": "clone"}
 
@@ -99,20 +100,20 @@ class Killed(Untouched):
         assert done != before
         storage.module(opposite, **taking_back)
         undone = storage.listing()
-        for moment, delay in chosen(count, storage.delays):
-            for repeated in (True, False):
+        for moment, delay, repeated in chosen(count, storage.delays):
+            if undone != before:
                 prepare(storage, killed)
-                at = f"killed {delay} s after moment {moment} of {count}"
-                compare(storage.listing(), before, at)
-                run_killed(storage.lab, CONTROLLER, module, given, moment, delay)
-                if repeated:
-                    storage.module(module, **arguments)
-                    compare(storage.listing(), done, at)
-                    assert not storage.module(module, **arguments)["changed"], at
-                    storage.module(opposite, **taking_back)
-                else:
-                    storage.module(opposite, **taking_back)
-                compare(storage.listing(), undone, at)
+                compare(storage.listing(), before, "prepared again")
+            stopped = run_killed(storage.lab, CONTROLLER, module, given, moment, delay).returncode != 0
+            at = f"{name} {'killed' if stopped else 'done'} {delay} s after moment {moment} of {count}"
+            print(f"{at}, then {'repeated' if repeated else 'taken back'}")
+            assert stopped or delay, at
+            if repeated:
+                storage.module(module, **arguments)
+                compare(storage.listing(), done, at)
+                assert not storage.module(module, **arguments)["changed"], at
+            storage.module(opposite, **taking_back)
+            compare(storage.listing(), undone, at)
 
 
 def prepare(storage: Storage, killed: Operation) -> None:
@@ -126,7 +127,12 @@ def compare(found: list[str], wanted: list[str], at: str) -> None:
         pytest.fail(f"{at}: the storage lacks {list(lacks.elements())}, and has {list(has.elements())}")
 
 
-def chosen(count: int, delays: tuple[float, ...]) -> Iterator[tuple[int, float]]:
-    """Moments at equal distances, the last one among them, each with the next of the delays."""
-    for number in range(MOMENTS):
-        yield max(1, round(count * (number + 1) / MOMENTS)), delays[number % len(delays)]
+def chosen(count: int, delays: tuple[float, ...]) -> Iterator[tuple[int, float, bool]]:
+    """Moments at equal distances, the last one among them, each with a delay and whether the call is then repeated or taken back.
+
+    Where KILLS is enough, every moment comes with every delay, both ways.
+    """
+    kills = min(KILLS, 2 * len(delays) * count)
+    for number in range(kills):
+        moment = math.ceil(count * (number + 1) / kills)
+        yield moment, delays[number // 2 % len(delays)], number % 2 == 0
