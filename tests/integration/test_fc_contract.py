@@ -68,6 +68,6 @@ class TestContract(Contract):
 class TestKilled(Killed):
     """What the targets have a part in; the rest is LVM's own, as in test_lvm_export: LIO sees by itself that a volume has grown."""
 
-    @pytest.mark.parametrize("name", ["connect", "release"])
+    @pytest.mark.parametrize("name", ["connect", "release", "share", "unshare"])
     def test_it_can_be_repeated_or_taken_back(self, storage: Storage, name: str) -> None:
         super().test_it_can_be_repeated_or_taken_back(storage, name)
