@@ -24,6 +24,7 @@ LOOK = """
 lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0; vgs --noheadings --units b -o vg_free vg0
 cd /sys/kernel/config/target
 ls -d core/iblock_* core/iblock_*/*-*-*-*-* fc/*/tpgt_1/lun/lun_* fc/*/tpgt_1/acls/* fc/*/tpgt_1/acls/*/lun_* 2>/dev/null
+grep . core/iblock_*/*-*/attrib/emulate_tpu 2>/dev/null
 find fc -type l
 ls /run/brickwork/unsaved 2>/dev/null
 python3 - <<'SCRIPT'
