@@ -31,8 +31,14 @@ from ansible_collections.brickwork.storage.tests.integration.killing import make
 Call = tuple[str, dict[str, Any]]
 # How many times each operation is killed, at moments at equal distances; at every one of them takes hours.
 KILLS = int(os.environ.get("KILLS", "4"))
-OPERATIONS = ("create", "delete", "grow", "connect", "release", "snapshot", "unsnapshot", "copy", "clone")
-NEEDS = {"grow": "grow", "snapshot": "snapshot", "unsnapshot": "snapshot", "copy": "clone", "clone": "clone"}
+OPERATIONS = (
+    *("create", "delete", "grow", "connect", "release", "share", "unshare"),
+    *("snapshot", "unsnapshot", "copy", "clone"),
+)
+NEEDS = {
+    **{"grow": "grow", "share": "share", "unshare": "share"},
+    **{"snapshot": "snapshot", "unsnapshot": "snapshot", "copy": "clone", "clone": "clone"},
+}
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,23 @@ class Operation:
 
 def operation(storage: Storage, name: str) -> Operation:
     """One of I(OPERATIONS)."""
-    host = storage.hosts[0]
+    host, other = storage.hosts
     made: Call = ("volume", {"volumes": [DATA], "size": str(storage.size)})
     deleted: Call = ("volume", {"volumes": [DATA], "state": "absent"})
     if name in ("create", "delete"):
         return Operation((), made, deleted) if name == "create" else Operation((made,), deleted, made)
     if name == "grow":
         return Operation((made,), ("volume", {"volumes": [DATA], "size": str(2 * storage.size)}), deleted)
-    if name in ("connect", "release"):
-        connected: Call = ("volume_connection", storage.connection(host, DATA))
+    if name in ("connect", "release", "share", "unshare"):
+        shared = {"shared": True} if name in ("share", "unshare") else {}
+        connected: Call = ("volume_connection", {**storage.connection(host, DATA), **shared})
         released: Call = ("volume_connection", {"volumes": [DATA], "host": host, "state": "absent"})
-        if name == "connect":
-            return Operation((made,), connected, released)
-        return Operation((made, connected), released, connected)
+        # The other host holds the volume all the time.
+        held: Call = ("volume_connection", {**storage.connection(other, DATA), **shared})
+        prepared = (made, held) if shared else (made,)
+        if name in ("connect", "share"):
+            return Operation(prepared, connected, released)
+        return Operation((*prepared, connected), released, connected)
     if name == "copy":
         copied: Call = ("volume", {"volumes": [COPY], "source_volume": DATA})
         return Operation((made,), copied, ("volume", {"volumes": [COPY], "state": "absent"}))

@@ -10,6 +10,7 @@ from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT
 SERVICE = (CHECKOUT / "tests/lab/services/fcoe").read_text(encoding="utf-8")
 # One on each of the two networks, which are two fabrics.
 CARDS = ("storage-a", "storage-b")
+VOLUME = "test-fcoe"
 
 
 def make_ports(lab: Lab, machine: str) -> None:
@@ -26,3 +27,19 @@ def wwpns(lab: Lab, machine: str) -> list[str]:
     """Their names, in the order of the networks."""
     addresses = lab.ssh(machine, f"cd /sys/class/net; cat {' '.join(f'{card}/address' for card in CARDS)}").split()
     return [f"2000{address.replace(':', '')}" for address in addresses]
+
+
+def introduce(lab: Lab, config: str, *hosts: str) -> None:
+    """Make the ports of the controller and of hosts, and have its targets know the hosts.
+
+    With software FCoE a host sees no LUN before it comes to a target that knows it.
+    """
+    for machine in ("controller", *hosts):
+        make_ports(lab, machine)
+    lab.succeed("controller", "volume", volumes=[VOLUME], size="4MiB", config=config)
+    for host in hosts:
+        lab.connect(host, VOLUME, config=config)
+        lab.disconnect(host, VOLUME, config=config)
+    lab.succeed("controller", "volume", volumes=[VOLUME], state="absent", config=config)
+    for host in hosts:
+        make_ports(lab, host)

@@ -32,6 +32,7 @@ PLACES = (
     "/run/test/nfs",
     "/var/lib/iscsi",
     "/etc/rtslib-fb-target",
+    "/etc/systemd/system",
     "/etc/target",
     "/sys/kernel/config/target",
     "/sys/kernel/config/nvmet",

@@ -20,7 +20,7 @@ LAB = CHECKOUT / ".lab"
 LIMIT = 600
 # What an attachment leaves on a host; each line is something, so nothing is an empty text.
 HOST_LEFTOVERS = """
-ls -d /sys/class/iscsi_session/session* /sys/block/sd* /sys/block/dm-* 2>/dev/null | xargs -r -n1 basename
+ls -d /sys/class/iscsi_session/session* /sys/class/nvme/nvme* /sys/block/sd* /sys/block/dm-* 2>/dev/null | xargs -r -n1 basename
 find /var/lib/iscsi/nodes /etc/iscsi/nodes /var/lib/brickwork/attachments -mindepth 1 2>/dev/null
 true
 """

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.brickwork.storage.tests.integration import fcoe
-from ansible_collections.brickwork.storage.tests.integration.contract import OfOneHost, Storage
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
 HOST = "host1"
@@ -40,14 +39,8 @@ def connector(lab: Lab) -> Iterator[dict[str, Any]]:
         f"sed 's/^target_protocol.*/target_protocol = fibre_channel/' /etc/brickwork/backends.conf > {CONFIG}",
     )
     lab.succeed("controller", "volume", volumes=list(VOLUMES), size=f"{SIZE_MIB}MiB", config=CONFIG)
-    for machine in ("controller", HOST):
-        fcoe.make_ports(lab, machine)
-    found = lab.connector(HOST)
-    # Once for a new host: with software FCoE it sees no LUN before it comes to a target that knows it.
-    lab.connect(HOST, *VOLUMES, config=CONFIG)
-    lab.disconnect(HOST, *VOLUMES, config=CONFIG)
-    fcoe.make_ports(lab, HOST)
-    yield found
+    fcoe.introduce(lab, CONFIG, HOST)
+    yield lab.connector(HOST)
     for machine in (HOST, "controller"):
         fcoe.destroy_ports(lab, machine)
     lab.succeed("controller", "volume", volumes=list(VOLUMES), state="absent", config=CONFIG)
@@ -126,15 +119,3 @@ def test_exports_are_saved_beside_those_of_others(
     repeated = again(lab, connector)
     assert (repeated["changed"], repeated["connections"]) == (False, connections)
     fcoe.make_ports(lab, HOST)  # which has to come to the new targets
-
-
-@pytest.fixture(scope="module")
-def storage(lab: Lab, connector: dict[str, Any]) -> Storage:
-    return Storage(
-        lab, CONFIG, f"lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0\n{EXPORTED}", hosts=(HOST,)
-    )
-
-
-@pytest.mark.full
-class TestContract(OfOneHost):
-    """The contract of all backends, over Fibre Channel."""

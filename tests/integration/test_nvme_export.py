@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.integration.contract import OfOneHost, Storage
 from ansible_collections.brickwork.storage.tests.integration.killing import make_interpreter, moments
 from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 
@@ -221,14 +220,3 @@ def test_exports_come_back_at_boot(lab: Lab, connections: list[dict[str, Any]]) 
     assert after == before
     assert connection_again(lab)["changed"] is False
     lab.attach(HOST, connections, min_paths=2)
-
-
-@pytest.fixture(scope="module")
-def storage(lab: Lab, size_bytes: int) -> Storage:
-    look = f"lvs -a --noheadings --units b -o lv_name,lv_size,lv_tags,origin vg0\n{EXPORTED}"
-    return Storage(lab, CONFIG, look, tells_of_growth=True, hosts=(HOST,))
-
-
-@pytest.mark.full
-class TestContract(OfOneHost):
-    """The contract of all backends, over NVMe/TCP."""

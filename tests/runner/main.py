@@ -42,7 +42,7 @@ def main(wanted: Sequence[str]) -> int:
         every.append(Stage("integration", integration, Machines(debian13=2, debian12=1)))
         # Emulated machines are slow; the scenarios have the short path of each protocol.
         for need in NEEDS if FULL else ():
-            machines = Machines(debian13=1, needs=frozenset([need]))
+            machines = Machines(debian13=2, needs=frozenset([need]))
             every.append(Stage(f"integration/{need}", functools.partial(integration_with, need), machines))
     unknown = [name for name in wanted if not any(stage.is_named(name) for stage in every)]
     if unknown:

@@ -134,17 +134,20 @@ class NvmeBoot:
     def forget(self, volume_id: str) -> None:
         """Have a volume connected at boot no more; the unit goes with the last."""
         directory = self._root / DIRECTORY
-        self._file(volume_id).unlink(missing_ok=True)
+        _remove(self._file(volume_id))
         with contextlib.suppress(OSError):
             directory.rmdir()
-        if directory.exists() or not (self._root / UNIT_FILE).exists():
+        if directory.exists():
             return
-        # It may be waiting for the moment to try again.
-        self._systemctl("disable", "--now", UNIT)
-        (self._root / SCRIPT).unlink(missing_ok=True)
+        installed = (self._root / UNIT_FILE).exists()
+        if installed:
+            # It may be waiting for the moment to try again.
+            self._systemctl("disable", "--now", UNIT)
+        _remove(self._root / SCRIPT)
         # Last: as long as it is there, a call that was killed is completed by the next.
-        (self._root / UNIT_FILE).unlink(missing_ok=True)
-        self._systemctl("daemon-reload")
+        _remove(self._root / UNIT_FILE)
+        if installed:
+            self._systemctl("daemon-reload")
 
     def _systemctl(self, *arguments: str) -> Finished:
         return run(["systemctl", "--quiet", *arguments], self._deadline)
@@ -158,11 +161,21 @@ def _write(path: Path, content: str, mode: int) -> bool:
     with contextlib.suppress(OSError):
         if path.read_text(encoding="utf-8") == content:
             return False
-    # Hidden, so that a boot after a kill does not take it for a volume.
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = _unfinished(path)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
     return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, and before it what a call that was killed may have left of one that was to take its place."""
+    _unfinished(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> Path:
+    # Hidden, so that a boot after a kill does not take it for a volume.
+    return path.with_name(f".{path.name}.new")

@@ -316,6 +316,21 @@ def test_killed_at_every_change(
     assert moment > 5
 
 
+def test_discard_is_allowed_where_a_call_was_killed_before(
+    exports: FibreChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(storage_object: Any, device: str) -> None:
+        raise Killed
+
+    allowed = []
+    monkeypatch.setattr(lio, "_allow_discard", killed)
+    with pytest.raises(Killed):
+        connect(exports, volume(HOST1))
+    monkeypatch.setattr(lio, "_allow_discard", lambda storage_object, device: allowed.append(device))
+    connect(exports, volume(HOST1))
+    assert allowed == [DEVICE]
+
+
 def test_another_device_is_not_exchanged_under_a_host(exports: FibreChannel) -> None:
     connect(exports, volume(HOST1))
     with pytest.raises(StorageError, match="something else than /dev/other"):

@@ -129,6 +129,10 @@ class Kernel:
             enabled.unlink(missing_ok=True)
         return Finished(tuple(argv), 0, "", "")
 
+    def replace(self, new: Path, old: Path) -> None:
+        self.count(f"replace {old}")
+        new.rename(old)
+
     really_write: Callable[[Path, str, int], None]
 
     def tree(self) -> list[str]:
@@ -151,6 +155,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
     monkeypatch.setattr(nvmet_boot, "ROOT", tmp_path)
     monkeypatch.setattr(commands, "run", found.run)
     monkeypatch.setattr(nvmet_boot, "write_durably", found.write)
+    monkeypatch.setattr(exporter.os, "replace", found.replace)
     for name in ("make", "remove", "link", "unlink", "set"):
         monkeypatch.setattr(nvmet, f"_{name}", getattr(found, name))
     return found

@@ -107,6 +107,23 @@ def test_killed_before_the_unit_was_gone(systemctl: Systemctl) -> None:
     assert files(systemctl.root) == []
 
 
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_killed_before_a_file_is_in_place(systemctl: Systemctl, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
+    moments = iter(range(1, 4))
+    with monkeypatch.context() as patched:
+        patched.setattr(nvme_boot.os, "replace", lambda new, old: killed_at(written, next(moments), new, old))
+        with pytest.raises(KeyboardInterrupt):
+            boot(systemctl).remember("one", LINES)
+    boot(systemctl).forget("one")
+    assert files(systemctl.root) == []
+
+
+def killed_at(last: int, moment: int, new: Path, old: Path) -> None:
+    if moment == last:
+        raise KeyboardInterrupt
+    new.rename(old)
+
+
 def test_systemd_does_not_take_it(systemctl: Systemctl) -> None:
     systemctl.status = 1
     with pytest.raises(StorageError) as caught:

@@ -142,18 +142,31 @@ def require_local(address: str) -> None:
 def write_durably(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file as a whole: a power cut leaves the old one or the new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Hidden, so that nobody takes what a kill leaves for a file of the directory.
-    new = path.with_name(f".{path.name}.brickwork")
+    new = _unfinished(path)
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
-    sync_directory(path.parent)
+    _sync_directory(path.parent)
 
 
-def sync_directory(path: Path) -> None:
+def remove_durably(path: Path) -> None:
+    """Remove a file, and before it what a call that was killed may have left of one that was to take its place."""
+    there = [found for found in (_unfinished(path), path) if found.exists()]
+    for found in there:
+        found.unlink()
+    if there:
+        _sync_directory(path.parent)
+
+
+def _unfinished(path: Path) -> Path:
+    # Hidden, so that nobody takes what a kill leaves for a file of the directory.
+    return path.with_name(f".{path.name}.brickwork")
+
+
+def _sync_directory(path: Path) -> None:
     """Make durable which files a directory has."""
     directory = os.open(path, os.O_RDONLY)
     try:

@@ -108,7 +108,8 @@ class Lio(Exporter):
             storage_object = None
         if storage_object is None:
             storage_object = self._rtslib.BlockStorageObject(volume_id, dev=device, wwn=volume_id, index=_free_number())
-            _allow_discard(storage_object, device)
+        # Of one that is there, too: a call may have been killed before it came to this.
+        _allow_discard(storage_object, device)
         return storage_object
 
     def _delete_storage_object(self, volume_id: str) -> None:
@@ -226,5 +227,5 @@ def _allow_discard(storage_object: Any, device: str) -> None:
     """Let hosts discard, where the device can: LIO refuses to offer it otherwise."""
     number = os.stat(device).st_rdev
     limit = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue/discard_max_bytes")
-    if int(limit.read_text(encoding="ascii")):
+    if int(limit.read_text(encoding="ascii")) and storage_object.get_attribute("emulate_tpu") != "1":
         storage_object.set_attribute("emulate_tpu", 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import (
-    sync_directory,
+    remove_durably,
     write_durably,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -157,9 +157,8 @@ class NvmetBoot:
             path = self._file(volume_id)
             if text:
                 write_durably(path, text)
-            elif path.exists():
-                path.unlink()
-                sync_directory(path.parent)
+            else:
+                remove_durably(path)
         if not self._has_files():
             self._remove()
 
@@ -176,13 +175,14 @@ class NvmetBoot:
                 )
 
     def _remove(self) -> None:
-        if not any(os.path.lexists(ROOT / path) for path in (UNIT_FILE, SCRIPT, ENABLED)):
-            return
-        # It may be waiting for the moment to try again.
-        _systemctl("disable", "--now", "--no-block", UNIT)
-        (ROOT / SCRIPT).unlink(missing_ok=True)
-        (ROOT / UNIT_FILE).unlink(missing_ok=True)
-        _systemctl("daemon-reload")
+        installed = any(os.path.lexists(ROOT / path) for path in (UNIT_FILE, SCRIPT, ENABLED))
+        if installed:
+            # It may be waiting for the moment to try again.
+            _systemctl("disable", "--now", "--no-block", UNIT)
+        remove_durably(ROOT / SCRIPT)
+        remove_durably(ROOT / UNIT_FILE)
+        if installed:
+            _systemctl("daemon-reload")
 
     def _has_files(self) -> bool:
         directory = ROOT / DIRECTORY
