@@ -84,8 +84,18 @@ def enabled(path: str, backend: Optional[str]) -> Section:
     Raises:
         StorageError: C(not_found) without the file or the backend; C(invalid_argument) where the file or the choice is unclear.
     """
-    sections = _parse(path)
-    names = _enabled_names(path, sections)
+    return section_of(_parse(path), path, backend)
+
+
+def section_of(sections: Mapping[str, Mapping[str, str]], path: str, backend: Optional[str]) -> Section:
+    """The same of a file that was read already.
+
+    Args:
+        sections: of the file; of each the options.
+        path: of the file.
+        backend: the name; None where there is but one.
+    """
+    names = enabled_names(sections, path)
     if not backend and len(names) > 1:
         raise invalid("backend", f"one of {', '.join(names)}, because {path} enables several")
     chosen = backend or names[0]
@@ -117,10 +127,11 @@ def names_of_enabled(path: str) -> list[str]:
     Raises:
         StorageError: C(not_found) without the file; C(invalid_argument) where it enables none.
     """
-    return _enabled_names(path, _parse(path))
+    return enabled_names(_parse(path), path)
 
 
-def _enabled_names(path: str, sections: Mapping[str, Mapping[str, str]]) -> list[str]:
+def enabled_names(sections: Mapping[str, Mapping[str, str]], path: str) -> list[str]:
+    """The same of a file that was read already."""
     listed = sections.get("DEFAULT", {}).get("enabled_backends", "").split(",")
     names = [name.strip() for name in listed if name.strip()]
     if not names:

@@ -75,10 +75,14 @@ def open_backend(path: str, name: Optional[str], deadline: Deadline) -> Backend:
     if section.driver.startswith(CINDER):
         return _cinder(section, deadline)
     if section.driver not in DRIVERS:
-        candidates = rules.near(section.driver, DRIVERS)
-        raise section.error(
-            "volume_driver",
-            f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {CINDER}…",
-            candidates=candidates,
-        )
+        raise unknown_driver(section)
     return DRIVERS[section.driver](section, deadline)
+
+
+def unknown_driver(section: config.Section) -> StorageError:
+    """The failure where there is no such driver."""
+    return section.error(
+        "volume_driver",
+        f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {CINDER}…",
+        candidates=rules.near(section.driver, DRIVERS),
+    )
