@@ -65,18 +65,17 @@ class TestKilled(Killed):
         count = moments_of(storage.lab, CONTROLLER, "volume", given)
         done = storage.listing()
         remove(storage, host)
-        for moment, delay in chosen(count, storage.delays):
-            for repeated in (True, False):
-                at = f"killed {delay} s after moment {moment} of {count}"
-                path = attached_path(storage, host)
-                run_killed(storage.lab, CONTROLLER, "volume", given, moment, delay)
-                if repeated:
-                    storage.module("volume", **larger)
-                    compare(storage.listing(), done, at)
-                    storage.lab.ssh(host, HAS_SIZE.format(path, 2 * storage.size))
-                    assert not storage.module("volume", **larger)["changed"], at
-                remove(storage, host)
-                compare(storage.listing(), before, at)
+        for moment, delay, repeated in chosen(count, storage.delays):
+            at = f"killed {delay} s after moment {moment} of {count}"
+            path = attached_path(storage, host)
+            run_killed(storage.lab, CONTROLLER, "volume", given, moment, delay)
+            if repeated:
+                storage.module("volume", **larger)
+                compare(storage.listing(), done, at)
+                storage.lab.ssh(host, HAS_SIZE.format(path, 2 * storage.size))
+                assert not storage.module("volume", **larger)["changed"], at
+            remove(storage, host)
+            compare(storage.listing(), before, at)
 
 
 def attached_path(storage: Storage, host: str) -> str:
