@@ -119,12 +119,17 @@ class Lab:
         )
 
     def play(self, playbook: str, *options: str, **variables: Any) -> Play:
-        """Run a playbook of the collection."""
+        """Run a playbook of the collection; the variables are those of the role volume_attachment."""
+        prefixed = {f"volume_attachment_{name}": value for name, value in variables.items()}
+        return self.playbook(playbook, *options, variables=prefixed)
+
+    def playbook(self, playbook: str, *options: str, variables: dict[str, Any], limit: int = LIMIT) -> Play:
+        """Run any playbook."""
         command = [str(LAB / "run"), "ansible-playbook", "-i", str(LAB / "inventory.yml"), playbook]
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
-        extra = ["-e", json.dumps({f"volume_attachment_{name}": value for name, value in variables.items()})]
+        extra = ["-e", json.dumps(variables)]
         done = subprocess.run(
-            [*command, *extra, *options], capture_output=True, text=True, timeout=LIMIT, env=environment, check=False
+            [*command, *extra, *options], capture_output=True, text=True, timeout=limit, env=environment, check=False
         )
         return Play(done.returncode, done.stdout + done.stderr)
 
@@ -142,8 +147,8 @@ class Lab:
         return [str(LAB / "run"), "ssh", "-F", str(LAB / "ssh_config"), *share, *arguments]
 
     def control(self, *arguments: str) -> None:
-        """Run the lab's own program, to cut networks and to reboot."""
-        if arguments[0] in ("reboot", "kill"):
+        """Run the lab's own program, to cut networks, to reboot and the like."""
+        if arguments[0] in ("reboot", "renew", "kill"):
             # The connection would outlive the machine, and hang.
             subprocess.run(self._ssh("-O", "exit", arguments[1]), check=False, capture_output=True)
         subprocess.run(

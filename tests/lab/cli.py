@@ -38,6 +38,7 @@ def _run(lab: Lab, options: argparse.Namespace) -> int:
         "status": lambda: _status(lab),
         "ssh": lambda: lab.ssh(options.host, options.remote),
         "reboot": lambda: lab.reboot(options.host),
+        "renew": lambda: lab.renew(options.host),
         "kill": lambda: lab.kill(options.host),
         "cut": lambda: lab.cut(options.host, options.network),
         "heal": lambda: lab.heal(options.host, options.network),
@@ -49,7 +50,7 @@ def _run(lab: Lab, options: argparse.Namespace) -> int:
 def _wanted(options: argparse.Namespace) -> Wanted:
     if options.debian12 > options.hosts:
         raise LabError(f"{options.debian12} of {options.hosts} hosts cannot run Debian 12; ask for more --hosts")
-    return Wanted(options.hosts, options.debian12, options.hypervisor, options.needs, options.replace)
+    return Wanted(options.hosts, options.debian12, options.bare, options.hypervisor, options.needs, options.replace)
 
 
 def _log(lab: Lab, host: str) -> None:
@@ -78,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         help="how many of them run Debian 12, the last ones (default: 0)",
     )
     up.add_argument(
+        "--bare",
+        action="store_true",
+        help="add a machine of each Debian that has nothing of storage, and what they can install, served by the lab",
+    )
+    up.add_argument(
         "--hypervisor",
         type=_hypervisor,
         metavar="{" + ",".join(hypervisor.CHOICES) + "}",
@@ -101,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help_ in (
         ("ssh", "run a command on a machine, or a shell"),
         ("reboot", "shut a machine down cleanly and start it again"),
+        ("renew", "take a machine's power and disk away and start it as it was at first"),
         ("kill", "take a machine's power away; `up` starts it again"),
         ("cut", "cut a machine off from a storage network"),
         ("heal", "end a cut"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from .commands import run
 
 # The checkout's own: its version is pinned, where a distribution's Python may have no pip at all.
-_PIP = (Path(__file__).resolve().parents[2] / ".venv/bin/python", "-m", "pip")
+PIP = (Path(__file__).resolve().parents[2] / ".venv/bin/python", "-m", "pip")
 
 # Run by the environment's Python, as pip would do it there: a program's name and path.
 _WRITE_PROGRAM = """
@@ -27,21 +27,20 @@ path.chmod(0o755)
 @dataclass(frozen=True)
 class Environment:
     path: str  # on the machines
-    python: str  # the machines' own version, as in 3.13
     requirements: Path  # pins everything: what its packages need in turn, too
     imports: str  # a module whose import tells that nothing is missing
     programs: tuple[str, ...] = ()  # those of its packages' that somebody starts
     sees_system: bool = False  # Debian's packages, for libraries that pip has not, such as Ceph's
 
-    def make(self, root: Path) -> None:
-        """Make it in a machine's root directory."""
+    def make(self, root: Path, version: str) -> None:
+        """Make it in a machine's root directory, for the version of Python that the machine has."""
         directory = root / self.path.lstrip("/")
-        packages = directory / f"lib/python{self.python}/site-packages"
+        packages = directory / f"lib/python{version}/site-packages"
         options = ["--without-pip", *(["--system-site-packages"] if self.sees_system else [])]
         run("chroot", root, "/usr/bin/python3", "-m", "venv", *options, self.path)
         run(
-            *_PIP, "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps",
-            "--only-binary=:all:", f"--python-version={self.python}", f"--target={packages}",
+            *PIP, "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps",
+            "--only-binary=:all:", f"--python-version={version}", f"--target={packages}",
             f"--requirement={self.requirements}",
         )  # fmt: skip
         # Its programs would start with this computer's Python.

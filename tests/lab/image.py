@@ -1,34 +1,30 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machines' root file systems: built once from Debian's packages, kept in a cache outside the repository.
+"""The machines' root file systems: built once from Debian's packages, and kept in the cache.
 
-An image is a directory of the cache, named by a hash of all it was made from. It is made under another name and
-renamed when it is complete, and never changed afterwards: machines write to copy-on-write files of their own.
+Machines write to copy-on-write files of their own.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from . import cache, mirror
 from .commands import run
 from .errors import LabError
-from .say import say, timed
 from .system import System, lines
 
 SIZE = "24G"  # sparse: what a machine may write at most, the controller's volume group included
-KEEP = 2  # images that nobody uses and that stay, for who changes between two branches
 
 _HERE = Path(__file__).resolve().parent
-_OVERLAY = _HERE / "rootfs"
 # What builds an image, and so decides what is in it.
 _RECIPE = tuple(_HERE / name for name in ("image.py", "system.py", "environment.py"))
 
@@ -111,13 +107,13 @@ class Kernel:
     add: Callable[[Path, Image], None]  # given the root directory and the image that is being built
 
 
-def cache_directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "brickwork-lab"
+def name(system: System, kernel: Kernel) -> str:
+    """The image's name: its kind, and its key."""
+    return f"{_kind(system, kernel)}-{key(system, kernel)}"
 
 
-def key(system: System, kernel: Kernel, overlay: Path = _OVERLAY) -> str:
-    """The kind of image, and a hash of everything that decides what is in it."""
+def key(system: System, kernel: Kernel) -> str:
+    """A hash of everything that decides what is in the image."""
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:
@@ -130,11 +126,12 @@ def key(system: System, kernel: Kernel, overlay: Path = _OVERLAY) -> str:
         add("environment", environment.path, *environment.programs, environment.sees_system)
         add("environment's packages", *lines(environment.requirements))
     add("kernel", kernel.name, *kernel.identity, "packages", *kernel.packages)
-    for path in sorted(overlay.rglob("*")):
-        if path.is_file():
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            add("file", path.relative_to(overlay), bool(path.stat().st_mode & 0o100), content)
-    return f"{_kind(system, kernel)}-{digest.hexdigest()[:16]}"
+    for overlay in system.overlays:
+        for path in sorted(overlay.rglob("*")):
+            if path.is_file():
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                add("file", path.relative_to(overlay), bool(path.stat().st_mode & 0o100), content)
+    return digest.hexdigest()[:16]
 
 
 def _kind(system: System, kernel: Kernel) -> str:
@@ -143,73 +140,23 @@ def _kind(system: System, kernel: Kernel) -> str:
 
 def get(system: System, kernel: Kernel) -> Image:
     """The image of this system and kernel, built now if it is not in the cache."""
-    cache = cache_directory()
-    kind, name = _kind(system, kernel), key(system, kernel)
-    image = Image(cache / name)
-    with _locked(cache / f"{kind}.lock"):
-        if not image.directory.exists():
-            for leftover in cache.glob(f"building-{kind}-*"):
-                shutil.rmtree(leftover)
-            building = cache / f"building-{name}"
-            with timed(f"building the machines' image {image.directory} (some minutes, once)"):
-                _build(Image(building), system, kernel)
-            building.rename(image.directory)
-        os.utime(image.directory)
-        _prune(cache.glob(f"{kind}-*"), image)
-    return image
+    build = partial(_build, system=system, kernel=kernel)
+    return Image(cache.get(_kind(system, kernel), key(system, kernel), "the machines' image", build))
 
 
-def use(image: Image, lab: str, state: Path) -> None:
-    """Note that a lab's machines run on this image, so that no other checkout removes it."""
-    link = image.directory / "used-by" / lab
-    link.parent.mkdir(exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(state)
-
-
-def release(lab: str) -> None:
-    for link in cache_directory().glob(f"*/used-by/{lab}"):
-        link.unlink()
-
-
-def disposable(images: Iterable[tuple[float, bool, Path]], current: Path, keep: int = KEEP) -> list[Path]:
-    """Which of these images (time of last use, in use, directory) to remove."""
-    idle = sorted((when, path) for when, used, path in images if not used and path != current)
-    return [path for _when, path in idle[: max(0, len(idle) - keep)]]
-
-
-def _prune(directories: Iterable[Path], current: Image) -> None:
-    images = [
-        (path.stat().st_mtime, any(link.exists() for link in path.glob("used-by/*")), path) for path in directories
-    ]
-    for path in disposable(images, current.directory):
-        say(f"removing the unused image {path}")
-        shutil.rmtree(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another lab is building an image; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _build(image: Image, system: System, kernel: Kernel) -> None:
-    root = image.directory / "root"
-    image.directory.mkdir()
-    apt = image.directory / "apt.conf"
-    apt.write_text(_apt_settings())
+def _build(directory: Path, system: System, kernel: Kernel) -> None:
+    image = Image(directory)
+    root = directory / "root"
+    directory.mkdir()
+    apt = directory / "apt.conf"
+    apt.write_text(mirror.apt_settings())
     _bootstrap(root, apt, system.suite, [*system.packages, *kernel.packages])
     apt.unlink()
     for environment in system.environments:
-        environment.make(root)
+        environment.make(root, system.python)
     kernel.add(root, image)
-    shutil.copytree(_OVERLAY, root, symlinks=True, dirs_exist_ok=True)
+    for overlay in system.overlays:
+        shutil.copytree(overlay, root, symlinks=True, dirs_exist_ok=True)
     _settle(root)
     # metadata_csum_seed: so that a machine can change the file system's UUID while it is mounted.
     features = ["-O", "metadata_csum_seed", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
@@ -222,7 +169,7 @@ def _bootstrap(root: Path, apt: Path, suite: str, wanted: list[str]) -> None:
     # Nobody mourns a half-written image, so dpkg need not wait for the disk.
     options = ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT)]
     command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--components=main",
-               f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", suite, str(root), _mirror()]  # fmt: skip
+               f"--aptopt={apt}", *options, f"--include={','.join(wanted)}", suite, str(root), mirror.uri()]  # fmt: skip
     # In a process namespace that ends with this process, so that a crash leaves no mmdebstrap behind.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
     with log.open("w") as output:
@@ -239,37 +186,22 @@ def _bootstrap(root: Path, apt: Path, suite: str, wanted: list[str]) -> None:
         raise LabError(f"mmdebstrap could not build Debian {suite}; its last lines:\n{last}")
 
 
-def _mirror() -> str:
-    """Where this machine's own apt gets Debian from."""
-    done = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
-    for line in done.splitlines():
-        origin, label, uri = line.split("|")
-        if (origin, label) == ("Debian", "Debian"):
-            return uri
-    raise LabError("apt knows no Debian mirror: configure one in /etc/apt and run `apt-get update`")
-
-
-def _apt_settings() -> str:
-    """This machine's ways to reach the mirror (proxies, certificates, checks), as an apt.conf."""
-    others = ("Acquire::IndexTargets", "Acquire::Changelogs")
-    lines = run("apt-config", "dump", "Acquire").splitlines()
-    return "".join(f"{line}\n" for line in lines if not line.startswith(others))
-
-
 def _settle(root: Path) -> None:
     """Turn a freshly installed Debian into what each machine starts from."""
     systemctl = ("chroot", root, "systemctl", "--root=/")  # its own: not every computer has one
     run(*systemctl, "mask", "--quiet", *_MASKED_UNITS)
-    units = [unit for unit in _DISABLED_UNITS if (root / "usr/lib/systemd/system" / unit).exists()]
-    run(*systemctl, "disable", "--quiet", *units)
-    run(*systemctl, "enable", "--quiet", *_ENABLED_UNITS)
+    for change, units in (("disable", _DISABLED_UNITS), ("enable", _ENABLED_UNITS)):
+        for unit in units:
+            if (root / "usr/lib/systemd/system" / unit).exists():
+                run(*systemctl, change, "--quiet", unit)
     for path in _OF_ONE_MACHINE:
         (root / path).unlink(missing_ok=True)
     # Only comments, and enough to have a service look for NVMe controllers at each boot.
     (root / "etc/nvme/discovery.conf").unlink(missing_ok=True)
     # LIO keeps its state in these, and complains about a first start without them.
-    for path in ("etc/target", "etc/rtslib-fb-target"):
-        (root / path).mkdir(exist_ok=True)
+    if (root / "usr/lib/systemd/system/rtslib-fb-targetctl.service").exists():
+        for path in ("etc/target", "etc/rtslib-fb-target"):
+            (root / path).mkdir(exist_ok=True)
     (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink()
     for host_key in root.glob("etc/ssh/ssh_host_*"):
         host_key.unlink()

@@ -19,9 +19,10 @@ _KEEP_ALIVE = {"ServerAliveInterval": "10", "ServerAliveCountMax": "6"}
 def inventory(machines: Iterable[plan.Machine], state: Path, control_sockets: Path) -> str:
     """The inventory, as YAML (which JSON is a part of)."""
     # Those of the hosts that run Debian 12 are in a group of their own as well.
-    groups: dict[str, dict[str, dict[str, object]]] = {"controllers": {}, "hosts": {}, plan.DEBIAN12: {}}
+    groups: dict[str, dict[str, dict[str, object]]] = {"controllers": {}, "hosts": {}, "bare": {}, plan.DEBIAN12: {}}
     for machine in machines:
-        groups["controllers" if machine.is_controller else "hosts"][machine.name] = {
+        kind = "controllers" if machine.is_controller else "bare" if machine.is_bare else "hosts"
+        groups[kind][machine.name] = {
             "ansible_host": machine.address,
             **{f"lab_address_{network}": machine.on(network).address for network in plan.STORAGE_NETWORKS},
         }

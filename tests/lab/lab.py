@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from . import image, inventory, plan, processes, qemu, seed, settings
+from . import archive, cache, image, inventory, plan, processes, qemu, seed, settings
 from .errors import LabError
 from .files import write
 from .hypervisor import Boot, Hypervisor, choose
@@ -62,6 +62,7 @@ class Lab:
             self.run.mkdir(parents=True, exist_ok=True)
             self._link("checkout", self.checkout)
             self.network.create(machines)
+            self._serve_archive(made)
             self._write_ssh(machines)
             off = [machine for machine in machines if not self._is_running(machine)]
             # A machine that runs and has not answered yet: the `up` that started it was interrupted.
@@ -95,6 +96,16 @@ class Lab:
             processes.stop(self.network, self._mark(machine))
             self._forget_connections()
         say(f"{name} lost its power; `up` starts it again on its disk")
+
+    def renew(self, name: str) -> None:
+        with self._locked():
+            made, machine = self._known(), self.machine(name)
+            with timed(f"starting {name} on a new disk"):
+                processes.stop(self.network, self._mark(machine))
+                self._forget_connections()
+                self._ready(machine).unlink(missing_ok=True)
+                self._start(machine, made)
+                self._wait([machine], made)
 
     def cut(self, name: str, network: str) -> None:
         self.network.set_path(self.machine(name).on(network), up=False)
@@ -150,16 +161,20 @@ class Lab:
             dismantle(self.id)
             self._clear()
             found = Settings(choose(wanted.hypervisor, wanted.needs, _kvm_works), hosts=[], images={})
-        hosts = plan.systems(found.hosts, wanted.hosts, wanted.debian12)
-        if len(hosts) > plan.MAXIMUM_HOSTS:
-            raise LabError(f"a lab has {plan.MAXIMUM_HOSTS} hosts at most, and this one would have {len(hosts)}")
+        hosts = plan.systems(found.hosts, wanted.hosts, wanted.debian12, wanted.bare)
+        if (number := sum(system not in plan.BARE for system in hosts)) > plan.MAXIMUM_HOSTS:
+            raise LabError(f"a lab has {plan.MAXIMUM_HOSTS} hosts at most, and this one would have {number}")
         images = dict(found.images)
         for machine in plan.machines(hosts):
             if machine.system not in images:
                 new = image.get(SYSTEMS[machine.system], _HYPERVISORS[found.hypervisor].kernel())
-                image.use(new, self.id, self.state)
+                cache.use(new.directory, self.id, self.state)
                 images[machine.system] = str(new.directory)
-        made = Settings(found.hypervisor, hosts, images)
+        served = found.archive
+        if served is None and any(system in plan.BARE for system in hosts):
+            served = str(archive.get())
+            cache.use(Path(served), self.id, self.state)
+        made = Settings(found.hypervisor, hosts, images, served)
         made.write(self._file)
         return made
 
@@ -178,9 +193,10 @@ class Lab:
             wanted,
             alive=any(self._is_running(machine) for machine in plan.machines(found.hosts)),
             current=all(
-                Path(path).exists() and Path(path).name == image.key(SYSTEMS[system], kernel)
+                Path(path).exists() and Path(path).name == image.name(SYSTEMS[system], kernel)
                 for system, path in found.images.items()
-            ),
+            )
+            and (found.archive is None or Path(found.archive).name == archive.name()),
             new=lambda: choose(wanted.hypervisor, wanted.needs, _kvm_works),
         )
         if not good:
@@ -198,6 +214,13 @@ class Lab:
         for pattern in _FILES:
             for path in self.state.glob(pattern):
                 path.unlink()
+
+    def _serve_archive(self, made: Settings) -> None:
+        """Where there is one, by a process that ends with the lab."""
+        if made.archive and not processes.is_running(self.network, made.archive):
+            processes.start(
+                self.network, archive.server(Path(made.archive)), self.state / "archive.log", environment={}
+            )
 
     # Machines
 
@@ -355,7 +378,7 @@ def dismantle(lab: str) -> None:
     processes.stop_all(network)
     network.remove()
     shutil.rmtree(RUN / lab, ignore_errors=True)
-    image.release(lab)
+    cache.release(lab)
 
 
 def remove_abandoned() -> None:

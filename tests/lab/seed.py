@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import plan
+from . import archive, plan
 
 IQN_PREFIX = "iqn.2026-11.org.example"
 VOLUME_GROUP = "vg0"
@@ -26,15 +26,11 @@ _STARTED_AT_BOOT = "etc/systemd/system/multi-user.target.wants"
 
 def files(machine: plan.Machine, keys: Mapping[str, str]) -> dict[str, str]:
     """Path to content. `keys`: `authorized`, `host` and `host_public`, the texts of the lab's ssh keys."""
-    host_id = uuid.uuid4()
     found = {
         "etc/hostname": f"{machine.name}\n",
         "etc/hosts": _hosts(),
         "etc/machine-id": f"{uuid.uuid4().hex}\n",
         "etc/lab/root-uuid": f"{uuid.uuid4()}\n",
-        "etc/iscsi/initiatorname.iscsi": f"InitiatorName={IQN_PREFIX}:{machine.name}\n",
-        "etc/nvme/hostid": f"{host_id}\n",
-        "etc/nvme/hostnqn": f"nqn.2014-08.org.nvmexpress:uuid:{host_id}\n",
         "etc/ssh/ssh_host_ed25519_key": keys["host"],
         "etc/ssh/ssh_host_ed25519_key.pub": keys["host_public"],
         "root/.ssh/authorized_keys": keys["authorized"],
@@ -45,6 +41,12 @@ def files(machine: plan.Machine, keys: Mapping[str, str]) -> dict[str, str]:
         found[f"{name}.network"] = _section("Match", MACAddress=interface.mac) + _section(
             "Network", Address=f"{interface.address}/24", LinkLocalAddressing="no", IPv6AcceptRA="no"
         )
+    if machine.is_bare:
+        return {**found, **archive.settings(machine.system)}
+    host_id = uuid.uuid4()
+    found["etc/iscsi/initiatorname.iscsi"] = f"InitiatorName={IQN_PREFIX}:{machine.name}\n"
+    found["etc/nvme/hostid"] = f"{host_id}\n"
+    found["etc/nvme/hostnqn"] = f"nqn.2014-08.org.nvmexpress:uuid:{host_id}\n"
     if machine.is_controller:
         found["etc/brickwork/backends.conf"] = backends(machine)
     return found

@@ -22,6 +22,7 @@ class Wanted:
 
     hosts: int
     debian12: int  # of the hosts
+    bare: bool  # whether machines that have nothing of storage are wanted, beside the hosts
     hypervisor: str
     needs: frozenset[str]
     replace: bool
@@ -34,6 +35,7 @@ class Settings:
     hypervisor: str
     hosts: list[str]  # the system of each
     images: dict[str, str]  # of each system, the directory
+    archive: str | None = None  # what bare machines install from, where there are any
 
     def write(self, path: Path) -> None:
         write(path, json.dumps(asdict(self)) + "\n")

@@ -18,7 +18,9 @@ _HERE = Path(__file__).resolve().parent
 class System:
     name: str
     suite: str
+    python: str  # its own version, as in 3.13
     package_lists: tuple[Path, ...]
+    overlays: tuple[Path, ...]  # directories of files that are added
     environments: tuple[Environment, ...] = ()
 
     @property
@@ -32,19 +34,21 @@ def lines(path: Path) -> list[str]:
 
 
 _EVERYWHERE = _HERE / "rootfs-packages.txt"
+_BARE = _HERE / "rootfs-packages-bare.txt"
+_FILES = _HERE / "rootfs"
+_FILES_FOR_STORAGE = _HERE / "rootfs-storage"
 
 DEBIAN13 = System(
     plan.DEBIAN13,
     "trixie",
+    "3.13",
     (_EVERYWHERE, _HERE / "rootfs-packages-debian13.txt"),
+    (_FILES, _FILES_FOR_STORAGE),
     (
-        Environment(
-            "/opt/os-brick-7.1", "3.13", _HERE / "rootfs-os-brick-7.1.txt", imports="os_brick.initiator.connector"
-        ),
+        Environment("/opt/os-brick-7.1", _HERE / "rootfs-os-brick-7.1.txt", imports="os_brick.initiator.connector"),
         # As controller_setup makes it.
         Environment(
             "/opt/brickwork/cinder",
-            "3.13",
             _HERE / "rootfs-cinder-29.txt",
             imports="cinder.volume.driver",
             programs=("cinder-rtstool",),
@@ -52,6 +56,8 @@ DEBIAN13 = System(
         ),
     ),
 )
-DEBIAN12 = System(plan.DEBIAN12, "bookworm", (_EVERYWHERE,))
+DEBIAN12 = System(plan.DEBIAN12, "bookworm", "3.11", (_EVERYWHERE,), (_FILES, _FILES_FOR_STORAGE))
+BARE13 = System(plan.BARE13, DEBIAN13.suite, DEBIAN13.python, (_BARE,), (_FILES,))
+BARE12 = System(plan.BARE12, DEBIAN12.suite, DEBIAN12.python, (_BARE,), (_FILES,))
 
-SYSTEMS = {system.name: system for system in (DEBIAN13, DEBIAN12)}
+SYSTEMS = {system.name: system for system in (DEBIAN13, DEBIAN12, BARE13, BARE12)}

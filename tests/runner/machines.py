@@ -20,18 +20,23 @@ class Machines:
     debian13: int = 0
     debian12: int = 0
     needs: frozenset[str] = frozenset()  # as `tests/lab up --needs` names them
+    bare: bool = False  # whether there are machines that have nothing of storage, too
 
     def __or__(self, other: Machines) -> Machines:
         """What is enough for both."""
         return Machines(
-            max(self.debian13, other.debian13), max(self.debian12, other.debian12), self.needs | other.needs
+            max(self.debian13, other.debian13),
+            max(self.debian12, other.debian12),
+            self.needs | other.needs,
+            self.bare or other.bare,
         )
 
     @property
     def options(self) -> list[str]:
         """For `tests/lab up`."""
         options = ["--hosts", str(self.debian13 + self.debian12), "--debian12", str(self.debian12)]
-        return [*options, "--needs", ",".join(sorted(self.needs))] if self.needs else options
+        options += ["--needs", ",".join(sorted(self.needs))] if self.needs else []
+        return [*options, "--bare"] if self.bare else options
 
 
 def of_scenario(settings: Mapping[str, Any]) -> Machines:

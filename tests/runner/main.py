@@ -39,7 +39,7 @@ def main(wanted: Sequence[str]) -> int:
     """Run the stages named, or all; return 0 only if each ran a test and none failed."""
     every = [Stage("lint", lint), Stage("sanity", sanity), Stage("unit", unit), Stage("browser", browser), *scenarios()]
     if (ROOT / "tests" / "integration").is_dir():
-        every.append(Stage("integration", integration, Machines(debian13=2, debian12=1)))
+        every.append(Stage("integration", integration, Machines(debian13=2, debian12=1, bare=FULL)))
         # Emulated machines are slow; the scenarios have the short path of each protocol.
         for need in NEEDS if FULL else ():
             machines = Machines(debian13=2, needs=frozenset([need]))

@@ -56,6 +56,15 @@ def test_backend_of_the_controller_has_a_portal_on_each_storage_network() -> Non
     assert "etc/brickwork/backends.conf" not in seed.files(HOST1, KEYS)
 
 
+def test_a_bare_machine_gets_nothing_but_where_to_install_from() -> None:
+    *_others, bare = plan.machines([plan.DEBIAN13, plan.BARE12])
+    files = seed.files(bare, KEYS)
+    assert files["etc/apt/sources.list"] == "deb [trusted=yes] http://10.77.0.1:8077/bookworm ./\n"
+    assert "find-links = http://10.77.0.1:8077/wheels/\n" in files["etc/pip.conf"]
+    assert not [path for path in files if path.startswith(("etc/iscsi", "etc/nvme", "etc/brickwork"))]
+    assert "etc/pip.conf" not in seed.files(HOST1, KEYS)
+
+
 def test_seed_is_an_archive_that_keeps_secrets(tmp_path: Path) -> None:
     seed.write(tmp_path / "seed", CONTROLLER, seed.files(CONTROLLER, KEYS))
     with tarfile.open(tmp_path / "seed") as archive:
@@ -72,6 +81,7 @@ def test_inventory() -> None:
     text = inventory.inventory(MACHINES, Path("/check out/.lab"), Path("/run/lab/cp"))
     everything = yaml.safe_load(text)["all"]
     assert list(everything["children"]["controllers"]["hosts"]) == ["controller"]
+    assert not everything["children"]["bare"]["hosts"]
     hosts = everything["children"]["hosts"]["hosts"]
     assert hosts["host2"] == {
         "ansible_host": HOST2.address,

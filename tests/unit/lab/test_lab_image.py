@@ -1,7 +1,7 @@
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cache of images: what makes a new one, and what is thrown away."""
+"""What makes a new image, and what is in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.brickwork.storage.tests.lab import image
-from ansible_collections.brickwork.storage.tests.lab.image import Image, Kernel
-from ansible_collections.brickwork.storage.tests.lab.system import DEBIAN12, DEBIAN13, SYSTEMS, System, lines
+from ansible_collections.brickwork.storage.tests.lab import cache, image
+from ansible_collections.brickwork.storage.tests.lab.image import Kernel
+from ansible_collections.brickwork.storage.tests.lab.system import (
+    BARE12,
+    BARE13,
+    DEBIAN12,
+    DEBIAN13,
+    SYSTEMS,
+    System,
+    lines,
+)
 
 SYSTEM = DEBIAN13
 
@@ -31,16 +39,20 @@ def overlay(tmp_path: Path) -> Path:
     return path
 
 
+def with_files(*overlays: Path) -> System:
+    return replace(SYSTEM, overlays=overlays)
+
+
 def test_same_parts_same_key(overlay: Path, tmp_path: Path) -> None:
     other = shutil.copytree(overlay, tmp_path / "elsewhere")
-    assert image.key(SYSTEM, kernel(), overlay) == image.key(SYSTEM, kernel(), other)
+    assert image.key(with_files(overlay), kernel()) == image.key(with_files(other), kernel())
 
 
 @pytest.mark.parametrize(
     "other", [kernel(name="qemu"), kernel(version="6.2"), kernel(packages=("linux-image-amd64",))], ids=str
 )
-def test_other_kernel_other_key(overlay: Path, other: Kernel) -> None:
-    assert image.key(SYSTEM, kernel(), overlay) != image.key(SYSTEM, other, overlay)
+def test_other_kernel_other_key(other: Kernel) -> None:
+    assert image.key(SYSTEM, kernel()) != image.key(SYSTEM, other)
 
 
 @pytest.mark.parametrize(
@@ -54,19 +66,19 @@ def test_other_kernel_other_key(overlay: Path, other: Kernel) -> None:
     ids=["content", "mode", "name", "new file"],
 )
 def test_other_file_other_key(overlay: Path, change: Callable[[Path], object]) -> None:
-    before = image.key(SYSTEM, kernel(), overlay)
+    before = image.key(with_files(overlay), kernel())
     change(overlay)
-    assert image.key(SYSTEM, kernel(), overlay) != before
+    assert image.key(with_files(overlay), kernel()) != before
 
 
-def test_other_system_other_key(overlay: Path, tmp_path: Path) -> None:
-    before = image.key(DEBIAN13, kernel(), overlay)
-    assert image.key(DEBIAN12, kernel(), overlay) != before
+def test_other_system_other_key(tmp_path: Path) -> None:
+    before = image.key(DEBIAN13, kernel())
+    assert image.key(DEBIAN12, kernel()) != before
     environment = DEBIAN13.environments[0]
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("os-brick==7.1.0\n")
     other = replace(DEBIAN13, environments=(replace(environment, requirements=requirements),))
-    assert image.key(other, kernel(), overlay) != before
+    assert image.key(other, kernel()) != before
 
 
 def test_every_package_of_an_environment_is_pinned() -> None:
@@ -81,41 +93,22 @@ def test_packages_of_the_contract() -> None:
     )
 
 
-def test_disposable_are_the_oldest_that_nobody_uses() -> None:
-    images = [(float(age), age == 1, Path(str(age))) for age in range(6)]
-    assert image.disposable(images, current=Path("0"), keep=2) == [Path("2"), Path("3")]
+def test_a_bare_machine_has_nothing_of_storage() -> None:
+    needed = set(DEBIAN13.packages)
+    for bare in (BARE13, BARE12):
+        assert set(bare.packages) < needed | {"e2fsprogs"}
+        assert not set(bare.packages) & {
+            "lvm2",
+            "open-iscsi",
+            "multipath-tools",
+            "python3-rtslib-fb",
+            "python3-os-brick",
+        }
+        assert not bare.environments
+        assert not any((overlay / "etc/multipath.conf").exists() for overlay in bare.overlays)
 
 
-def test_image_is_built_once_and_appears_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_is_built_where_the_cache_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    built: list[Path] = []
-
-    def build(new: Image, _system: System, _kernel: Kernel) -> None:
-        built.append(new.directory)
-        new.directory.mkdir()
-        new.root.touch()
-
-    monkeypatch.setattr(image, "_build", build)
-    # A crash left this one; it is neither taken for an image nor in the way of the next.
-    (image.cache_directory() / f"building-{image.key(SYSTEM, kernel())}" / "root").mkdir(parents=True)
-    found = image.get(SYSTEM, kernel())
-    assert found == image.get(SYSTEM, kernel())
-    assert found.root.exists()
-    assert len(built) == 1
-    assert built[0] != found.directory
-    assert sorted(path.name for path in image.cache_directory().iterdir()) == sorted(
-        ["debian13-uml.lock", image.key(SYSTEM, kernel())]
-    )
-
-
-def test_image_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(image, "_build", lambda new, _system, _kernel: new.directory.mkdir())
-    first = image.get(SYSTEM, kernel(version="first"))
-    image.use(first, "lab", tmp_path)
-    for version in range(image.KEEP + 2):
-        image.get(SYSTEM, kernel(version=str(version)))
-    assert first.directory.exists()
-    image.release("lab")
-    image.get(SYSTEM, kernel(version="0"))
-    assert not first.directory.exists()
+    monkeypatch.setattr(image, "_build", lambda directory, system, kernel: directory.mkdir())
+    assert image.get(SYSTEM, kernel()).directory == cache.directory() / image.name(SYSTEM, kernel())

@@ -76,5 +76,32 @@ def test_systems(there: list[str], hosts: int, debian12: int, systems: list[str]
     assert plan.systems(there, hosts, debian12) == systems
 
 
+B13, B12 = plan.BARE13, plan.BARE12
+
+
+@pytest.mark.parametrize(
+    ("there", "hosts", "bare", "systems"),
+    [
+        ([], 1, True, [D13, B13, B12]),
+        ([D13], 1, True, [D13, B13, B12]),
+        # They are no hosts that others can take the place of, and stay.
+        ([D13, B13, B12], 2, True, [D13, B13, B12, D13]),
+        ([D13, B13, B12], 1, False, [D13, B13, B12]),
+    ],
+)
+def test_bare_machines_come_on_top(there: list[str], hosts: int, bare: bool, systems: list[str]) -> None:
+    assert plan.systems(there, hosts, 0, bare) == systems
+
+
+def test_bare_machines_are_named_after_their_system_and_leave_the_hosts_addresses_alone() -> None:
+    machines = plan.machines([D13, B13, B12, D13])
+    assert [machine.name for machine in machines] == ["controller", "host1", "host2", B13, B12]
+    assert [machine.is_bare for machine in machines] == [False, False, False, True, True]
+    assert machines[:3] == plan.machines([D13, D13])
+    everybody = plan.machines([*hosts(plan.MAXIMUM_HOSTS), B13, B12])
+    assert machines[3:] == everybody[-2:]
+    assert len({machine.address for machine in everybody}) == plan.MAXIMUM_HOSTS + 3
+
+
 def test_the_controller_runs_the_newer_system() -> None:
     assert [machine.system for machine in plan.machines([D12, D13])] == [D13, D12, D13]

@@ -24,7 +24,7 @@ def serves(
     current: bool = True,
     new: str = "uml",
 ) -> bool:
-    wanted = Wanted(hosts=2, debian12=0, hypervisor=hypervisor, needs=frozenset(needs), replace=replace)
+    wanted = Wanted(hosts=2, debian12=0, bare=False, hypervisor=hypervisor, needs=frozenset(needs), replace=replace)
     found = Settings(under, ["debian13"], {"debian13": "/cache/key"})
     return settings.serves(found, wanted, alive=alive, current=current, new=lambda: new)
 

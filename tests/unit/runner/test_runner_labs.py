@@ -52,6 +52,7 @@ def test_every_scenario_is_a_stage_with_machines() -> None:
     [
         (Machines(2), "--hosts 2 --debian12 0"),
         (Machines(2, debian12=1), "--hosts 3 --debian12 1"),
+        (Machines(2, bare=True) | Machines(1), "--hosts 2 --debian12 0 --bare"),
         (Machines(1, needs=NVME | FIBRE_CHANNEL), "--hosts 1 --debian12 0 --needs fc,nvme"),
     ],
 )

@@ -192,6 +192,12 @@ def test_rtslib_comes_with_cinder_on_debian() -> None:
     assert set(packages["lio"]) <= set(packages["cinder"])
 
 
+def test_the_labs_archive_has_what_the_role_installs() -> None:
+    archive = (ROLE.parents[1] / "tests/lab/archive-packages.txt").read_text(encoding="utf-8").split()
+    packages = variables("Debian")["__controller_setup_packages"]
+    assert {package for names in packages.values() for package in names} <= set(archive)
+
+
 def test_the_environment_is_where_the_modules_look() -> None:
     assert variables("main")["__controller_setup_environment"] == environment.ENVIRONMENT
     assert variables("main")["__controller_setup_path"] == PATH
