@@ -24,7 +24,9 @@ def sections(figures: dict[str, Any]) -> dict[str, Rows]:
     """Every comparison, by its title."""
     found = {
         "One connection": one(figures),
-        f"{figures['hosts']} hosts at once, {figures['forks']} forks, {figures['cases'][0]['exports']} exports": crowd(figures),
+        f"{figures['hosts']} hosts at once, {figures['forks']} forks, {figures['cases'][0]['exports']} exports": crowd(
+            figures
+        ),
     }
     if figures["cinder"]:
         found["One connection by Cinder's driver for LVM"] = cinder(figures["cinder"])
