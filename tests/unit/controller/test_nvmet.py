@@ -155,7 +155,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
     monkeypatch.setattr(nvmet_boot, "ROOT", tmp_path)
     monkeypatch.setattr(commands, "run", found.run)
     monkeypatch.setattr(nvmet_boot, "write_durably", found.write)
-    monkeypatch.setattr(exporter.os, "replace", found.replace)
+    monkeypatch.setattr(os, "replace", found.replace)
     for name in ("make", "remove", "link", "unlink", "set"):
         monkeypatch.setattr(nvmet, f"_{name}", getattr(found, name))
     return found

@@ -111,7 +111,7 @@ def test_killed_before_the_unit_was_gone(systemctl: Systemctl) -> None:
 def test_killed_before_a_file_is_in_place(systemctl: Systemctl, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
     moments = iter(range(1, 4))
     with monkeypatch.context() as patched:
-        patched.setattr(nvme_boot.os, "replace", lambda new, old: killed_at(written, next(moments), new, old))
+        patched.setattr(os, "replace", lambda new, old: killed_at(written, next(moments), new, old))
         with pytest.raises(KeyboardInterrupt):
             boot(systemctl).remember("one", LINES)
     boot(systemctl).forget("one")
