@@ -8,7 +8,9 @@ Needs a lab with NVMe (C(--needs nvme)).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -58,32 +60,24 @@ class TestKilled(Killed):
         super().test_it_can_be_repeated_or_taken_back(storage, name)
 
     def test_a_host_is_told_of_growth_by_the_repeat(self, storage: Storage) -> None:
-        host, larger = storage.hosts[0], {"volumes": [DATA], "size": str(2 * storage.size)}
-        given = {**larger, "config": storage.config}
+        lab, host = storage.lab, storage.hosts[0]
+        sizes = itertools.count(2 * storage.size, storage.size)
+
+        def larger() -> dict[str, Any]:
+            return {"volumes": [DATA], "size": str(next(sizes)), "config": storage.config}
+
         before = storage.listing()
-        attached_path(storage, host)
-        count = moments_of(storage.lab, CONTROLLER, "volume", given)
-        done = storage.listing()
-        remove(storage, host)
+        storage.volume(DATA, size=str(storage.size))
+        path = storage.path(host, DATA)
+        count = moments_of(lab, CONTROLLER, "volume", larger())
         for moment, delay, repeated in chosen(count, storage.delays):
-            at = f"killed {delay} s after moment {moment} of {count}"
-            path = attached_path(storage, host)
-            run_killed(storage.lab, CONTROLLER, "volume", given, moment, delay)
+            growing = larger()
+            run_killed(lab, CONTROLLER, "volume", growing, moment, delay)
+            # Where it is not repeated, the next growth completes it.
             if repeated:
-                storage.module("volume", **larger)
-                compare(storage.listing(), done, at)
-                storage.lab.ssh(host, HAS_SIZE.format(path, 2 * storage.size))
-                assert not storage.module("volume", **larger)["changed"], at
-            remove(storage, host)
-            compare(storage.listing(), before, at)
-
-
-def attached_path(storage: Storage, host: str) -> str:
-    """Make the volume; returns its path on the host."""
-    storage.volume(DATA, size=str(storage.size))
-    return storage.path(host, DATA)
-
-
-def remove(storage: Storage, host: str) -> None:
-    storage.detach(host, DATA)
-    storage.volume(DATA, state="absent")
+                lab.succeed(CONTROLLER, "volume", **growing)
+                lab.ssh(host, HAS_SIZE.format(path, growing["size"]))
+                assert not lab.succeed(CONTROLLER, "volume", **growing)["changed"], moment
+        storage.detach(host, DATA)
+        storage.volume(DATA, state="absent")
+        compare(storage.listing(), before, f"killed at {count} moments, and deleted")
