@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -298,9 +299,12 @@ class Kernel:
         self._directory = directory / "iscsi"
         self._storage = storage
 
-    def follow(self) -> None:
+    def follow(self, _step: str = "") -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
         for target, initiators in self._storage.targets.items():
+            lun = self._directory / target / "tpgt_1" / "lun" / "lun_0"
+            lun.mkdir(parents=True)
+            (lun / "1a2b3c").symlink_to(self._directory)
             for initiator in initiators:
                 (self._directory / target / "tpgt_1" / "acls" / initiator / "lun_0").mkdir(parents=True)
 
@@ -352,6 +356,82 @@ def test_an_export_that_the_kernel_lost_is_released(controller: Controller, kern
     succeeded(controller.release("db", host="host2"))
     assert (controller.storage.targets, controller.record("db").export) == ({}, "none")
     succeeded(controller.volume("db", state="absent"))
+
+
+def test_a_connection_by_another_protocol_is_not_looked_for_in_the_kernel(
+    controller: Controller, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"driver_volume_type": "rbd", "data": {"name": "volumes/db"}}
+    monkeypatch.setattr(FakeDriver, "create_export", lambda *_arguments: {})
+    monkeypatch.setattr(FakeDriver, "initialize_connection", lambda *_arguments: answer)
+    controller.volume("db", size="1GiB")
+    succeeded(controller.connection("db", connector=HOST1))
+    assert not succeeded(controller.connection("db", connector=HOST1))["changed"]
+
+
+def lose_one(controller: Controller, kernel: Kernel, connector: dict[str, Any]) -> None:
+    [let_in] = controller.storage.targets.values()
+    del let_in[connector["initiator"]]
+    kernel.follow()
+
+
+def test_a_host_whose_access_the_kernel_lost_is_let_in_again_and_no_other_is_cut_off(
+    controller: Controller, kernel: Kernel
+) -> None:
+    controller.volume("db", size="1GiB")
+    for connector in (HOST1, HOST2):
+        connected = succeeded(controller.connection("db", connector=connector, shared=True))
+    exported = controller.storage.hosts()
+    lose_one(controller, kernel, HOST2)
+    [seen] = connection_info.info({"backend": None, "volumes": None, "config": str(controller.path)}, False)["volumes"]
+    assert seen["problems"]
+    asked = len(controller.worker.asked)
+    again = succeeded(controller.connection("db", connector=HOST2, shared=True))
+    assert (again["changed"], again["connections"]) == (True, connected["connections"])
+    assert set(controller.worker.asked[asked:]) == {
+        "validate_connector",
+        "terminate_connection",
+        "initialize_connection",
+    }
+    assert controller.storage.hosts() == exported
+    assert not controller.connection("db", connector=HOST2, shared=True)["changed"]
+
+
+def test_a_host_is_released_also_where_the_kernel_lost_the_access_of_another(
+    controller: Controller, kernel: Kernel
+) -> None:
+    controller.volume("db", size="1GiB")
+    for connector in (HOST1, HOST2):
+        controller.connection("db", connector=connector, shared=True)
+    lose_one(controller, kernel, HOST2)
+    succeeded(controller.release("db", host="host1"))
+    assert list(controller.storage.hosts().values()) == [[]]
+    succeeded(controller.release("db", host="host2"))
+    assert (controller.storage.targets, controller.record("db").export) == ({}, "none")
+
+
+@pytest.mark.parametrize("negate", [False, True], ids=["repeated", "negated"])
+@pytest.mark.parametrize("case", ["connect", "share", "release", "release one"])
+def test_the_power_failed_at_every_step(
+    case: str, negate: bool, again: Callable[[str], Controller], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lio, "CONFIGFS", tmp_path / "target")
+    for number, step in enumerate(steps_of(case, again, monkeypatch), 1):
+        controller = again(case)
+        controller.path.write_text(f"{SECTION}target_helper = lioadm\n", encoding="utf-8")
+        kernel = Kernel(tmp_path / "target", controller.storage)
+        kernel.follow()
+        with monkeypatch.context() as patch:
+            Kills(number, patch, controller)
+            with contextlib.suppress(Killed):
+                CALLS[case](controller)
+        controller.worker.step = kernel.follow
+        lose_everything(controller, kernel)
+        finish = OPPOSITES[case] if negate else CALLS[case]
+        succeeded(finish(controller))
+        assert not succeeded(finish(controller))["changed"], f"the power failed at {step}"
+        succeeded(controller.release("db", all_hosts=True))
+        assert (controller.storage.targets, controller.record("db").export) == ({}, "none"), step
 
 
 # What goes wrong

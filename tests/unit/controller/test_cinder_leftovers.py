@@ -18,7 +18,6 @@ import pytest
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import leftovers, remote_files
 
 
-
 def named(number: int, **more: Any) -> Any:
     """A volume of Cinder's, which knows it by a UUID."""
     volume_id = f"00000000-0000-4000-8000-00000000000{number}"

@@ -278,14 +278,14 @@ class CinderBackend(Backend):
 
     def export(self, volume: Volume) -> Optional[dict[str, Any]]:
         record = self._volumes[volume.id]
-        return connecting.export(record, self._is_lost(record))
+        return connecting.export(record, self._lost(record))
 
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         return connecting.wanted_export(volume.hosts)
 
     def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         record = self._volumes[volume.id]
-        return connecting.reduced_export(record, self._is_lost(record), volume.hosts)
+        return connecting.reduced_export(record, self._lost(record), volume.hosts)
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
         return local_target.sessions(self._volumes[volume.id])
@@ -321,11 +321,15 @@ class CinderBackend(Backend):
 
     def _connection(self, volume: Volume) -> connecting.Connections:
         undo = self.until(Deadline(UNDO_SECONDS))
-        is_lost = self._is_lost(self._volumes[volume.id])
-        return connecting.Connections(volume.id, self._store, self._ask, undo._ask, is_lost)
+        lost = self._lost(self._volumes[volume.id])
+        return connecting.Connections(volume.id, self._store, self._ask, undo._ask, lost)
 
-    def _is_lost(self, record: VolumeRecord) -> bool:
-        return self._section.given.get("target_helper") == LIO and local_target.is_lost(record)
+    def _lost(self, record: VolumeRecord) -> connecting.Lost:
+        if self._section.given.get("target_helper") != LIO:
+            return connecting.Lost()
+        if local_target.is_lost(record):
+            return connecting.Lost(export=True)
+        return connecting.Lost(hosts=local_target.kept_out(record))
 
     def _require_time(self, volume: Volume) -> None:
         """Refuse to begin with what could not be ended; taking it back would take its time too."""
