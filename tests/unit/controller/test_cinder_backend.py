@@ -454,6 +454,22 @@ def test_what_the_driver_refuses_is_not_on_record(controller: Controller) -> Non
         controller.driver.fails.clear()
 
 
+def test_a_target_that_could_not_be_made_whole_is_not_left(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(driver: FakeDriver, _context: Any, volume: Any, _connector: Any) -> Any:
+        # As cinder-rtstool where the address of a portal is not this machine's.
+        controller.storage.targets.setdefault(driver.iqn(volume), {})
+        raise CinderError("cannot bind")
+
+    controller.volume("db", size="1GiB")
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeDriver, "create_export", half)
+        assert "cannot bind" in controller.connection("db", connector=HOST1)["msg"]
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
+    succeeded(controller.volume("db", state="absent"))
+
+
 def test_a_failure_for_the_second_host_leaves_the_first_alone(controller: Controller) -> None:
     controller.volume("db", size="1GiB")
     first = secret_of(controller.connection("db", connector=HOST1))

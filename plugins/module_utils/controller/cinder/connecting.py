@@ -193,7 +193,7 @@ class Connections:
         """Remove the export."""
         if self._record().export == NONE:
             return
-        again = self._lost.export or self._record().export == CLOSING
+        again = self._lost.export or self._record().export in (OPENING, CLOSING)
         if self._record().export == OPENING:
             # Without what create_export() answers, the driver would not find what it made.
             with contextlib.suppress(StorageError):

@@ -199,7 +199,7 @@ class CinderDriver:
         return kept(update or {})
 
     def remove_export(self, volume_id: str, again: bool) -> dict[str, Any]:
-        """Remove the export of a volume that no host holds; an earlier call may have begun with that (I(again))."""
+        """Remove the export of a volume that no host holds; an earlier call may have begun with that, or not have made it whole (I(again))."""
         volume = self._volume(volume_id)
         update = self._driver.remove_export(self._context, volume)
         if again:
