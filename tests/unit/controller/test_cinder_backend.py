@@ -519,6 +519,42 @@ def test_a_copy_that_is_being_deleted_is_not_taken_for_whole(controller: Control
     assert controller.record("copy").state == stores.DELETING
 
 
+def test_a_copy_whose_deletion_begins_before_it_is_tried_again_is_not_tried_again(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+
+    def kill(name: str) -> None:
+        if name == "after create_from_volume":
+            raise Killed
+
+    controller.worker.step = kill
+    with pytest.raises(Killed):
+        controller.volume("copy", source_volume="db")
+
+    def delete(name: str) -> None:
+        if name == "after delete_volume":
+            controller.store.update(stores.VolumeRecord, controller.record("copy").id, state=stores.DELETING)
+
+    controller.worker.step = delete
+    assert controller.volume("copy", source_volume="db")["error_code"] == "aborted"
+    assert controller.record("copy").state == stores.DELETING
+
+
+def test_a_copy_that_is_to_be_larger_while_it_is_made_becomes_so(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "after create_from_volume":
+            backend = controller.open()
+            backend.grow(backend.inventory().volumes["copy"], 3 * GIB)
+
+    controller.worker.step = step
+    made = succeeded(controller.volume("copy", source_volume="db"))
+    assert made["volumes"][0]["size_bytes"] == 3 * GIB
+    record = controller.record("copy")
+    assert (record.size_gib, record.growing_gib) == (3, None)
+    assert controller.storage.volumes[f"volume-{record.id}"] == 3
+
+
 def test_a_host_that_was_not_let_in_is_released_also_where_the_driver_would_not(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
