@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ def test_what_outlives_its_driver_is_waited_for_and_then_ended(
     driver, programs, service = started
     assert not survivors.survivors()
     driver.kill()
+    os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOWAIT)
+    # Whether or not anybody has asked how it ended.
+    assert sorted(survivors.survivors()) == sorted(programs)
     driver.wait()
     assert sorted(survivors.survivors()) == sorted(programs)
     assert service not in survivors.survivors()
