@@ -132,6 +132,13 @@ def test_what_answers_is_something_else(answer: bytes) -> None:
         assert ask(endpoint).code == "unavailable"
 
 
+def test_a_refusal_that_breaks_off() -> None:
+    for endpoint in served(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 500\r\n\r\n<html>"):
+        failure = ask(endpoint)
+        assert isinstance(failure, RefusedError)
+        assert (failure.code, failure.status) == ("unavailable", 503)
+
+
 @pytest.mark.parametrize("answer", [b"", b"[]", b'"volumes"'])
 def test_a_list_that_is_none(answer: bytes) -> None:
     for endpoint in served(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer)):
