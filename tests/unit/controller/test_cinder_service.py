@@ -490,6 +490,23 @@ def test_what_could_not_be_made_goes_again(controller: Controller, cinder: Cinde
     assert controller.volume("new", size="1GiB")["changed"]
 
 
+@pytest.mark.parametrize("status", ["attaching", "error_extending", "retyping"])
+def test_what_was_made_and_somebody_else_has_begun_to_use_stays(
+    controller: Controller, cinder: CinderApi, status: str
+) -> None:
+    def hook(method: str, path: str) -> None:
+        for volume in cinder.volumes.values():
+            if (method, path) == ("GET", f"/volumes/{volume['id']}"):
+                volume.pop("pending", None)
+                volume["status"] = status
+
+    cinder.hook = hook
+    made = controller.volume("a", size="1GiB")
+    cinder.hook = lambda method, path: None
+    assert "errors" not in made
+    assert cinder.named("a")["status"] == status
+
+
 def test_a_volume_that_went_wrong_is_neither_used_nor_lost(made: Controller, cinder: CinderApi) -> None:
     cinder.named("a")["status"] = "error"
     assert made.connect(connector=HOST1)["error_code"] == "failed_precondition"
