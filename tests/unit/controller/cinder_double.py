@@ -23,6 +23,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     volume_row,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import Store
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 SECRETS = translation.Secrets()
@@ -173,6 +174,8 @@ class InProcess:
         self.started += 1
 
     def call(self, method: str, *arguments: Any, deadline: Deadline) -> Any:
+        if deadline.passed:
+            raise StorageError("deadline_exceeded", f"the driver did not {method} in time")
         self.asked.append(method)
         self.step(f"before {method}")
         try:

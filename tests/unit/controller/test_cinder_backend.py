@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import json
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -479,6 +480,46 @@ def test_a_failure_for_the_second_host_leaves_the_first_alone(controller: Contro
     assert controller.record("db").shared is False
     assert secret_of(controller.connection("db", connector=HOST1)) == first
     assert len(controller.storage.targets) == 1
+
+
+def test_what_fails_late_is_taken_back_all_the_same(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cinder, "UNDO_SECONDS", 0.5)
+    controller.volume("db", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "before initialize_connection":
+            time.sleep(0.6)
+            controller.driver.fails["initialize_connection"] = CinderError("it hung")
+
+    controller.worker.step = step
+    refused = controller.connection("db", connector=HOST1)
+    assert "it hung" in refused["msg"]
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
+
+
+def test_what_is_taken_back_waits_for_others_to_write_also_after_the_time_of_the_call(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+    written = threading.Event()
+
+    def write() -> None:
+        with stores.Store(Deadline(5), controller.store.path)._writing():
+            written.set()
+            time.sleep(0.7)
+
+    other = threading.Thread(target=write)
+
+    def step(name: str) -> None:
+        if name == "before initialize_connection":
+            time.sleep(1)
+            controller.driver.fails["initialize_connection"] = CinderError("it hung")
+            other.start()
+            written.wait(5)
+
+    controller.worker.step = step
+    refused = controller.connection("db", connector=HOST1, timeout=1)
+    other.join()
+    assert "taken back" not in refused["msg"]
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
 
 
 def test_what_cannot_be_taken_back_stays_on_record_and_can_be_released(controller: Controller) -> None:

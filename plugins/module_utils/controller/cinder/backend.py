@@ -335,9 +335,11 @@ class CinderBackend(Backend):
     # Edges
 
     def _connection(self, volume: Volume) -> connecting.Connections:
-        undo = self.until(Deadline(UNDO_SECONDS))
-        lost = self._lost(self._volumes[volume.id])
-        return connecting.Connections(volume.id, self._store, self._ask, undo._ask, lost)
+        def to_undo() -> tuple[Store, connecting.Ask]:
+            undo = self.until(Deadline(UNDO_SECONDS))
+            return undo._store, undo._ask
+
+        return connecting.Connections(volume.id, self._store, self._ask, to_undo, self._lost(self._volumes[volume.id]))
 
     def _lost(self, record: VolumeRecord) -> connecting.Lost:
         if self._section.given.get("target_helper") != LIO:
@@ -378,8 +380,9 @@ class CinderBackend(Backend):
         except StorageError:
             # Where it cannot be cleaned up, the record stays, for the next call to do that.
             with contextlib.suppress(StorageError):
-                self.until(Deadline(UNDO_SECONDS))._ask(delete, record_id)
-                self._store.remove(kind, record_id)
+                undo = self.until(Deadline(UNDO_SECONDS))
+                undo._ask(delete, record_id)
+                undo._store.remove(kind, record_id)
             raise
         self._store.settle(kind, record_id, model, state=AVAILABLE)
 

@@ -90,15 +90,17 @@ class Connections:
         volume_id: of the volume.
         store: the records.
         ask: the driver.
-        ask_to_undo: the driver, with time to take back what it could not do.
+        to_undo: the records and the driver, with time from then on to take back what could not be done.
         lost: what the target has lost of them.
     """
 
-    def __init__(self, volume_id: str, store: Store, ask: Ask, ask_to_undo: Ask, lost: Lost) -> None:
+    def __init__(
+        self, volume_id: str, store: Store, ask: Ask, to_undo: Callable[[], tuple[Store, Ask]], lost: Lost
+    ) -> None:
         self._id = volume_id
         self._store = store
         self._ask = ask
-        self._ask_to_undo = ask_to_undo
+        self._to_undo = to_undo
         self._lost = lost
 
     def connect(self, before: Volume, after: Volume, connectors: Mapping[str, Mapping[str, Any]]) -> None:
@@ -148,32 +150,31 @@ class Connections:
             self._store.put(replace(record, export=OPENING if self._lost.export else record.export), *attachments)
         self._lost = Lost()
 
-    def _leave(self, leaving: Sequence[AttachmentRecord], ask: Optional[Ask] = None) -> None:
+    def _leave(self, leaving: Sequence[AttachmentRecord]) -> None:
         """Release hosts; with the last one the export goes."""
-        ask = ask or self._ask
         for attachment in leaving:
             if attachment.state == CONNECTED:
                 self._store.update(AttachmentRecord, attachment.id, state=DISCONNECTING)
             # One whose export is not whole, going already, or lost, was never let in, or is out.
             if self._record().export == OPEN and not self._lost.export:
-                self._terminate(attachment, ask)
+                self._terminate(attachment)
             if len(self._record().attachments) == 1:
-                self._close(attachment.host, ask)
+                self._close(attachment.host)
             self._store.remove(AttachmentRecord, attachment.id)
 
-    def _terminate(self, attachment: AttachmentRecord, ask: Ask) -> None:
+    def _terminate(self, attachment: AttachmentRecord) -> None:
         try:
-            ask("terminate_connection", self._id, attachment.host)
+            self._ask("terminate_connection", self._id, attachment.host)
         except StorageError:
             if attachment.state != CONNECTING:
                 raise
             # Some drivers do not release a host that was not let in, and nobody knows how far that came.
             try:
-                ask("initialize_connection", self._id, attachment.host)
+                self._ask("initialize_connection", self._id, attachment.host)
             except StorageError:
                 pass
             else:
-                ask("terminate_connection", self._id, attachment.host)
+                self._ask("terminate_connection", self._id, attachment.host)
                 return
             raise
 
@@ -189,7 +190,7 @@ class Connections:
             model = self._ask("create_export", self._id, host, again)
             self._store.settle(VolumeRecord, self._id, model, export=OPEN)
 
-    def _close(self, host: str, ask: Ask) -> None:
+    def _close(self, host: str) -> None:
         """Remove the export."""
         if self._record().export == NONE:
             return
@@ -197,14 +198,15 @@ class Connections:
         if self._record().export == OPENING:
             # Without what create_export() answers, the driver would not find what it made.
             with contextlib.suppress(StorageError):
-                self._store.settle(VolumeRecord, self._id, ask("create_export", self._id, host, True))
+                self._store.settle(VolumeRecord, self._id, self._ask("create_export", self._id, host, True))
         self._store.update(VolumeRecord, self._id, export=CLOSING)
-        self._store.settle(VolumeRecord, self._id, ask("remove_export", self._id, again), export=NONE)
+        self._store.settle(VolumeRecord, self._id, self._ask("remove_export", self._id, again), export=NONE)
 
     def _take_back(self, before: Volume, error: StorageError) -> None:
         """Release the hosts that came with a change that failed; they must not keep others away."""
+        self._store, self._ask = self._to_undo()
         try:
-            self._leave(self._others(before.hosts), self._ask_to_undo)
+            self._leave(self._others(before.hosts))
             self._store.update(VolumeRecord, self._id, shared=before.shared)
         except StorageError as second:
             raise StorageError(
