@@ -56,12 +56,17 @@ def kept_out(record: VolumeRecord) -> frozenset[str]:
     return frozenset(one.host for one in record.attachments if one.state == CONNECTED and one.initiator not in let_in)
 
 
+def is_there(volume_name: str) -> bool:
+    """Whether LIO has something of an export, whatever is on record of it."""
+    return any(_storage_objects(volume_name))
+
+
 def set_serial(volume_name: str, serial: str) -> None:
     """Give the device behind an export that nobody is let in to yet a serial that it will always have, and with it a WWN.
 
     LIO makes one up. After an export was lost and made again, hosts that still have the volume would take it for another one.
     """
-    for storage_object in lio.CONFIGFS.glob(f"core/iblock_*/*{volume_name}"):
+    for storage_object in _storage_objects(volume_name):
         # The kernel does not change it while there are LUNs over it.
         links = [
             link
@@ -73,6 +78,10 @@ def set_serial(volume_name: str, serial: str) -> None:
         (storage_object / "wwn/vpd_unit_serial").write_text(serial, encoding="ascii")
         for link in links:
             link.symlink_to(storage_object)
+
+
+def _storage_objects(volume_name: str) -> Iterable[Path]:
+    return lio.CONFIGFS.glob(f"core/iblock_*/*{volume_name}")
 
 
 def _targets(record: VolumeRecord) -> Iterable[str]:
