@@ -45,7 +45,7 @@ def started() -> Iterator[tuple[subprocess.Popen[str], list[int], int]]:
 
 
 def test_what_outlives_its_driver_is_waited_for_and_then_ended(
-    started: tuple[subprocess.Popen[str], list[int], int], monkeypatch: pytest.MonkeyPatch
+    started: tuple[subprocess.Popen[str], list[int], int],
 ) -> None:
     driver, programs, service = started
     assert not survivors.survivors()
@@ -56,6 +56,5 @@ def test_what_outlives_its_driver_is_waited_for_and_then_ended(
     driver.wait()
     assert sorted(survivors.survivors()) == sorted(programs)
     assert service not in survivors.survivors()
-    monkeypatch.setattr(survivors, "PATIENCE_SECONDS", 0.1)
-    survivors.wait()
+    survivors.wait(0.1)
     assert not survivors.survivors()

@@ -51,7 +51,7 @@ class Driver:
                 pids.write(str(os.getpid()) + " " + str(helper.pid))
             time.sleep(1000)
         if method == "leave_a_program":
-            program = subprocess.Popen(["sleep", "5"], process_group=0)
+            program = subprocess.Popen(["sleep", str(arguments[0])], process_group=0)
             with open(self.directory + "/pids", "w") as pids:
                 pids.write(str(program.pid))
             os._exit(4)
@@ -166,7 +166,7 @@ def test_what_a_killed_driver_started_is_waited_for_also_once_this_one_is_loaded
     try:
         assert other.call("echo", deadline=Deadline(20)) == []
         with pytest.raises(StorageError):
-            killed.call("leave_a_program", deadline=Deadline(20))
+            killed.call("leave_a_program", 5, deadline=Deadline(20))
         program = int((tmp_path / "pids").read_text())
         assert is_running(program)
         other.call("echo", deadline=Deadline(20))
@@ -174,6 +174,18 @@ def test_what_a_killed_driver_started_is_waited_for_also_once_this_one_is_loaded
     finally:
         for worker in drivers:
             worker.stop()
+
+
+def test_what_never_ends_is_ended_also_for_a_call_with_little_time(worker: Worker, tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        worker.call("leave_a_program", 1000, deadline=Deadline(20))
+    program = int((tmp_path / "pids").read_text())
+    try:
+        assert worker.call("echo", 1, deadline=Deadline(6)) == [1]
+        assert not is_running(program)
+    finally:
+        if is_running(program):
+            os.kill(program, signal.SIGKILL)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:

@@ -33,13 +33,16 @@ def marked(command: Sequence[str]) -> list[str]:
     return ["/bin/sh", "-c", f'{SESSION}=$$; export {SESSION}; exec "$@"', "sh", *command]
 
 
-def wait() -> None:
-    """Wait for the survivors of drivers that were killed.
+def wait(seconds: float) -> None:
+    """Wait for the survivors of drivers that were killed, and end those that do not end by themselves.
+
+    Args:
+        seconds: at most, for who has no time to wait for PATIENCE_SECONDS: otherwise nobody would ever end them.
 
     Raises:
         StorageError: C(aborted) where one does not even end when it is killed.
     """
-    if not _end_within(PATIENCE_SECONDS):
+    if not _end_within(min(seconds, PATIENCE_SECONDS)):
         for process in survivors():
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(process, signal.SIGKILL)

@@ -111,7 +111,7 @@ class Worker:
                     pipe.close()
 
     def _ask(self, question: dict[str, Any], deadline: Deadline) -> Any:
-        self._send(question)
+        self._send({**question, "seconds": deadline.remaining()})
         line = self._line(question["method"], deadline)
         answer = json.loads(line)
         if "error" in answer:
@@ -185,7 +185,7 @@ def serve(load: Callable[..., Driver]) -> None:
         try:
             # Each time: a call that was killed while this one waited for its turn may have left some.
             if loaded is None or asked["method"] not in READING:
-                survivors.wait()
+                survivors.wait(asked["seconds"] / 2)
             loaded = loaded or load(**begin["setting"])
             answer = {"result": loaded.call(asked["method"], asked["arguments"])}
         except StorageError as error:
