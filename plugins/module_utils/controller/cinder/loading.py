@@ -207,8 +207,8 @@ def _secret_options(section: str, configuration: Any) -> list[str]:
     from oslo_config import cfg
 
     entries = cfg.CONF._groups[section]._opts.values()
-    values = [configuration.safe_get(entry["opt"].dest) for entry in entries if entry["opt"].secret]
-    return [str(value) for value in values if value]
+    secret = [configuration.safe_get(entry["opt"].dest) for entry in entries if entry["opt"].secret]
+    return translation.secrets_in(secret)
 
 
 def _lock_by_files() -> None:
