@@ -30,7 +30,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """
     if params["drivers"]:
         return {"changed": False, "backends": [], "drivers": catalogue.drivers(Deadline(CATALOGUE_SECONDS))}
-    backends = open_backends(params["config"], params["backend"], Deadline(BACKEND_SECONDS))
+    backends = open_backends(params["config"], params["backend"], BACKEND_SECONDS)
     return {"changed": False, "backends": [_tell(name, backend) for name, backend in backends.items()]}
 
 
@@ -38,6 +38,7 @@ def _tell(name: str, backend: Backend | StorageError) -> dict[str, Any]:
     try:
         if isinstance(backend, StorageError):
             raise backend
+        backend = backend.until(Deadline(BACKEND_SECONDS))
         capacity = backend.capacity()
         return {
             "name": name,

@@ -165,7 +165,10 @@ def _parse(path: str) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError("invalid_argument", f"Cannot read {path}: {error}.", field="config") from None
     except cfg.ParseError as error:
+        # Without what the line says: that may be a password.
         raise StorageError(
-            "invalid_argument", f"{path} is not in the form of cinder.conf: {error}.", field="config"
+            "invalid_argument",
+            f"{path} is not in the form of cinder.conf, at line {error.lineno}: {error.msg}.",
+            field="config",
         ) from None
     return {name: {option: values[-1] for option, values in section.items()} for name, section in sections.items()}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -47,8 +47,9 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     Returns:
         C(volumes), C(strangers), and for what could not be read C(errors); see results.batch_result.
     """
-    backends = open_backends(params["config"], params["backend"], Deadline(BACKEND_SECONDS))
+    backends = open_backends(params["config"], params["backend"], BACKEND_SECONDS)
     names = None if params["volumes"] is None else names_of_volumes(params["volumes"])
+    there: set[str] = set()
     known: dict[str, list[Outcome]] = {}
     strangers: list[dict[str, str]] = []
     failed: list[Outcome] = []
@@ -56,10 +57,12 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         try:
             if isinstance(backend, StorageError):
                 raise backend
+            backend = backend.until(Deadline(BACKEND_SECONDS))
             inventory = backend.inventory()
         except StorageError as error:
             failed.append(Outcome(name, error=_of_backend(error, name)))
             continue
+        there.update(inventory.volumes)
         for volume in inventory.volumes.values():
             if names is None or volume.name in names:
                 known.setdefault(volume.name, []).append(_outcome(backend, volume))
@@ -73,7 +76,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     outcomes = [
         outcome
         for name in asked
-        for outcome in known.get(name) or ([] if name in told or failed else [_unknown(name, backends)])
+        for outcome in known.get(name) or ([] if name in told or failed else [_unknown(name, backends, there)])
     ]
     result = batch_result("volumes", [*outcomes, *failed])
     return {**result, "strangers": sorted(strangers, key=lambda stranger: (stranger["name"], stranger["backend"]))}
@@ -138,11 +141,8 @@ def _of_backend(error: StorageError, backend: str) -> StorageError:
     return StorageError(error.code, error.message, **{**error.facts, "backend": backend})
 
 
-def _unknown(name: str, backends: Mapping[str, Backend | StorageError]) -> Outcome:
-    names = [
-        other for backend in backends.values() if isinstance(backend, Backend) for other in backend.inventory().volumes
-    ]
-    candidates = rules.near(name, names)
+def _unknown(name: str, backends: Iterable[str], there: Iterable[str]) -> Outcome:
+    candidates = rules.near(name, there)
     hint = f" Did you mean {' or '.join(candidates)}?" if candidates else ""
     message = f"No volume {name} in {', '.join(backends)}.{hint}"
     return Outcome(name, error=StorageError("not_found", message, candidates=candidates))

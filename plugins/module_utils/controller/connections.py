@@ -176,7 +176,10 @@ def _verify(backend: Backend, decisions: list[Decision]) -> Failures:
     failures = {}
     for decision in decisions:
         name = decision.after.name
-        record, export = found.get(name), backend.export(decision.after)
+        if name not in found:
+            failures[name] = StorageError("aborted", f"Volume {name} was deleted meanwhile; repeat the call.")
+            continue
+        record, export = found[name], backend.export(decision.after)
         if (record, export) != (decision.after, decision.wanted_export):
             failures[name] = StorageError(
                 "internal",
@@ -196,15 +199,17 @@ def _result(
             outcomes.append(Outcome(name, error=failures[name]))
             continue
         decision = decided[name]
-        outcomes.append(
-            Outcome(
-                name,
-                result=_connection(backend, request, decision, predicted),
-                changed=decision.changes,
-                before=_state(decision.before, decision.export),
-                after=_state(decision.after, decision.wanted_export),
-            )
+        outcome = Outcome(
+            name,
+            changed=decision.changes,
+            before=_state(decision.before, decision.export),
+            after=_state(decision.after, decision.wanted_export),
         )
+        try:
+            outcome.result = _connection(backend, request, decision, predicted)
+        except StorageError as error:  # which must not hide what became of the others
+            outcome.error = error
+        outcomes.append(outcome)
     result = batch_result("connections", outcomes)
     if request.present:
         result["newly_connected"] = [

@@ -40,13 +40,13 @@ DRIVERS: dict[str, Callable[[config.Section, Deadline], Backend]] = {
 }
 
 
-def open_backends(path: str, name: Optional[str], deadline: Deadline) -> dict[str, Backend | StorageError]:
+def open_backends(path: str, name: Optional[str], seconds: float) -> dict[str, Backend | StorageError]:
     """The backend of this name, or all that are enabled, by name; one that cannot be opened with the reason.
 
     Args:
         path: of the configuration.
         name: of the backend; None for all.
-        deadline: by when everything that is asked of them must have ended.
+        seconds: in which what is asked of each must have ended; one that says nothing must not hide the others.
 
     Raises:
         StorageError: C(not_found) without the file or the backend; C(invalid_argument) where the file enables none.
@@ -57,7 +57,7 @@ def open_backends(path: str, name: Optional[str], deadline: Deadline) -> dict[st
     backends: dict[str, Backend | StorageError] = {}
     for each in enabled if name is None else [name]:
         try:
-            backends[each] = open_backend(path, each, deadline)
+            backends[each] = open_backend(path, each, Deadline(seconds))
         except StorageError as error:
             backends[each] = error
     return backends

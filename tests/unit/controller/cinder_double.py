@@ -23,6 +23,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
     volume_row,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import Store
+from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 SECRETS = translation.Secrets()
@@ -173,6 +174,8 @@ class InProcess:
         self.started += 1
 
     def call(self, method: str, *arguments: Any, deadline: Deadline) -> Any:
+        if deadline.passed:
+            raise StorageError("deadline_exceeded", f"the driver did not {method} in time")
         self.asked.append(method)
         self.step(f"before {method}")
         try:
@@ -251,12 +254,21 @@ class InProcess:
         self._secrets += 1
         return {"provider_auth": f"CHAP user secret{self._secrets}"}
 
-    def _create_export(self, volume_id: str, host: str, _again: bool) -> Any:
+    def _create_export(self, volume_id: str, host: str, again: bool) -> Any:
+        if again:
+            self._remove_target(volume_id)
         return kept(self.driver.create_export(None, self._volume(volume_id), self._connector(volume_id, host)))
 
-    def _remove_export(self, volume_id: str, _again: bool) -> Any:
+    def _remove_export(self, volume_id: str, again: bool) -> Any:
         self.driver.remove_export(None, self._volume(volume_id))
+        if again:
+            self._remove_target(volume_id)
         return {}
+
+    def _remove_target(self, volume_id: str) -> None:
+        target = self.driver.iqn(self._volume(volume_id))
+        self.driver.storage.targets.pop(target, None)
+        self.driver.storage.secrets.pop(target, None)
 
     def _initialize_connection(self, volume_id: str, host: str) -> Any:
         answer = self.driver.initialize_connection(self._volume(volume_id), self._connector(volume_id, host))

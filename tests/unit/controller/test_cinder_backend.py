@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -298,9 +300,12 @@ class Kernel:
         self._directory = directory / "iscsi"
         self._storage = storage
 
-    def follow(self) -> None:
+    def follow(self, _step: str = "") -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
         for target, initiators in self._storage.targets.items():
+            lun = self._directory / target / "tpgt_1" / "lun" / "lun_0"
+            lun.mkdir(parents=True)
+            (lun / "1a2b3c").symlink_to(self._directory)
             for initiator in initiators:
                 (self._directory / target / "tpgt_1" / "acls" / initiator / "lun_0").mkdir(parents=True)
 
@@ -354,6 +359,82 @@ def test_an_export_that_the_kernel_lost_is_released(controller: Controller, kern
     succeeded(controller.volume("db", state="absent"))
 
 
+def test_a_connection_by_another_protocol_is_not_looked_for_in_the_kernel(
+    controller: Controller, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"driver_volume_type": "rbd", "data": {"name": "volumes/db"}}
+    monkeypatch.setattr(FakeDriver, "create_export", lambda *_arguments: {})
+    monkeypatch.setattr(FakeDriver, "initialize_connection", lambda *_arguments: answer)
+    controller.volume("db", size="1GiB")
+    succeeded(controller.connection("db", connector=HOST1))
+    assert not succeeded(controller.connection("db", connector=HOST1))["changed"]
+
+
+def lose_one(controller: Controller, kernel: Kernel, connector: dict[str, Any]) -> None:
+    [let_in] = controller.storage.targets.values()
+    del let_in[connector["initiator"]]
+    kernel.follow()
+
+
+def test_a_host_whose_access_the_kernel_lost_is_let_in_again_and_no_other_is_cut_off(
+    controller: Controller, kernel: Kernel
+) -> None:
+    controller.volume("db", size="1GiB")
+    for connector in (HOST1, HOST2):
+        connected = succeeded(controller.connection("db", connector=connector, shared=True))
+    exported = controller.storage.hosts()
+    lose_one(controller, kernel, HOST2)
+    [seen] = connection_info.info({"backend": None, "volumes": None, "config": str(controller.path)}, False)["volumes"]
+    assert seen["problems"]
+    asked = len(controller.worker.asked)
+    again = succeeded(controller.connection("db", connector=HOST2, shared=True))
+    assert (again["changed"], again["connections"]) == (True, connected["connections"])
+    assert set(controller.worker.asked[asked:]) == {
+        "validate_connector",
+        "terminate_connection",
+        "initialize_connection",
+    }
+    assert controller.storage.hosts() == exported
+    assert not controller.connection("db", connector=HOST2, shared=True)["changed"]
+
+
+def test_a_host_is_released_also_where_the_kernel_lost_the_access_of_another(
+    controller: Controller, kernel: Kernel
+) -> None:
+    controller.volume("db", size="1GiB")
+    for connector in (HOST1, HOST2):
+        controller.connection("db", connector=connector, shared=True)
+    lose_one(controller, kernel, HOST2)
+    succeeded(controller.release("db", host="host1"))
+    assert list(controller.storage.hosts().values()) == [[]]
+    succeeded(controller.release("db", host="host2"))
+    assert (controller.storage.targets, controller.record("db").export) == ({}, "none")
+
+
+@pytest.mark.parametrize("negate", [False, True], ids=["repeated", "negated"])
+@pytest.mark.parametrize("case", ["connect", "share", "release", "release one"])
+def test_the_power_failed_at_every_step(
+    case: str, negate: bool, again: Callable[[str], Controller], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lio, "CONFIGFS", tmp_path / "target")
+    for number, step in enumerate(steps_of(case, again, monkeypatch), 1):
+        controller = again(case)
+        controller.path.write_text(f"{SECTION}target_helper = lioadm\n", encoding="utf-8")
+        kernel = Kernel(tmp_path / "target", controller.storage)
+        kernel.follow()
+        with monkeypatch.context() as patch:
+            Kills(number, patch, controller)
+            with contextlib.suppress(Killed):
+                CALLS[case](controller)
+        controller.worker.step = kernel.follow
+        lose_everything(controller, kernel)
+        finish = OPPOSITES[case] if negate else CALLS[case]
+        succeeded(finish(controller))
+        assert not succeeded(finish(controller))["changed"], f"the power failed at {step}"
+        succeeded(controller.release("db", all_hosts=True))
+        assert (controller.storage.targets, controller.record("db").export) == ({}, "none"), step
+
+
 # What goes wrong
 
 
@@ -374,6 +455,22 @@ def test_what_the_driver_refuses_is_not_on_record(controller: Controller) -> Non
         controller.driver.fails.clear()
 
 
+def test_a_target_that_could_not_be_made_whole_is_not_left(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(driver: FakeDriver, _context: Any, volume: Any, _connector: Any) -> Any:
+        # As cinder-rtstool where the address of a portal is not this machine's.
+        controller.storage.targets.setdefault(driver.iqn(volume), {})
+        raise CinderError("cannot bind")
+
+    controller.volume("db", size="1GiB")
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeDriver, "create_export", half)
+        assert "cannot bind" in controller.connection("db", connector=HOST1)["msg"]
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
+    succeeded(controller.volume("db", state="absent"))
+
+
 def test_a_failure_for_the_second_host_leaves_the_first_alone(controller: Controller) -> None:
     controller.volume("db", size="1GiB")
     first = secret_of(controller.connection("db", connector=HOST1))
@@ -383,6 +480,46 @@ def test_a_failure_for_the_second_host_leaves_the_first_alone(controller: Contro
     assert controller.record("db").shared is False
     assert secret_of(controller.connection("db", connector=HOST1)) == first
     assert len(controller.storage.targets) == 1
+
+
+def test_what_fails_late_is_taken_back_all_the_same(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cinder, "UNDO_SECONDS", 0.5)
+    controller.volume("db", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "before initialize_connection":
+            time.sleep(0.6)
+            controller.driver.fails["initialize_connection"] = CinderError("it hung")
+
+    controller.worker.step = step
+    refused = controller.connection("db", connector=HOST1)
+    assert "it hung" in refused["msg"]
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
+
+
+def test_what_is_taken_back_waits_for_others_to_write_also_after_the_time_of_the_call(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+    written = threading.Event()
+
+    def write() -> None:
+        with stores.Store(Deadline(5), controller.store.path)._writing():
+            written.set()
+            time.sleep(0.7)
+
+    other = threading.Thread(target=write)
+
+    def step(name: str) -> None:
+        if name == "before initialize_connection":
+            time.sleep(1)
+            controller.driver.fails["initialize_connection"] = CinderError("it hung")
+            other.start()
+            written.wait(5)
+
+    controller.worker.step = step
+    refused = controller.connection("db", connector=HOST1, timeout=1)
+    other.join()
+    assert "taken back" not in refused["msg"]
+    assert (controller.storage.targets, controller.record("db").attachments) == ({}, ())
 
 
 def test_what_cannot_be_taken_back_stays_on_record_and_can_be_released(controller: Controller) -> None:
@@ -421,6 +558,42 @@ def test_a_copy_that_is_being_deleted_is_not_taken_for_whole(controller: Control
     controller.worker.step = step
     assert controller.volume("copy", source_volume="db")["error_code"] == "aborted"
     assert controller.record("copy").state == stores.DELETING
+
+
+def test_a_copy_whose_deletion_begins_before_it_is_tried_again_is_not_tried_again(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+
+    def kill(name: str) -> None:
+        if name == "after create_from_volume":
+            raise Killed
+
+    controller.worker.step = kill
+    with pytest.raises(Killed):
+        controller.volume("copy", source_volume="db")
+
+    def delete(name: str) -> None:
+        if name == "after delete_volume":
+            controller.store.update(stores.VolumeRecord, controller.record("copy").id, state=stores.DELETING)
+
+    controller.worker.step = delete
+    assert controller.volume("copy", source_volume="db")["error_code"] == "aborted"
+    assert controller.record("copy").state == stores.DELETING
+
+
+def test_a_copy_that_is_to_be_larger_while_it_is_made_becomes_so(controller: Controller) -> None:
+    controller.volume("db", size="1GiB")
+
+    def step(name: str) -> None:
+        if name == "after create_from_volume":
+            backend = controller.open()
+            backend.grow(backend.inventory().volumes["copy"], 3 * GIB)
+
+    controller.worker.step = step
+    made = succeeded(controller.volume("copy", source_volume="db"))
+    assert made["volumes"][0]["size_bytes"] == 3 * GIB
+    record = controller.record("copy")
+    assert (record.size_gib, record.growing_gib) == (3, None)
+    assert controller.storage.volumes[f"volume-{record.id}"] == 3
 
 
 def test_a_host_that_was_not_let_in_is_released_also_where_the_driver_would_not(

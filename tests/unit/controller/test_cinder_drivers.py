@@ -172,6 +172,20 @@ def fail_as_cinder_does() -> None:
         raise CinderException("Failed to create iscsi target.") from None
 
 
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("hunter2", ["hunter2"]),
+        (None, []),
+        (["hunter2", "swordfish"], ["hunter2", "swordfish"]),
+        # As replication_device has it.
+        ([{"backend_id": "b", "san_password": "hunter2"}], ["hunter2"]),
+    ],
+)
+def test_the_secrets_in_an_option(value: Any, wanted: list[str]) -> None:
+    assert translation.secrets_in(value) == wanted
+
+
 def test_the_reason_that_cinder_keeps_for_its_log_is_told() -> None:
     with pytest.raises(CinderException) as failure:
         fail_as_cinder_does()

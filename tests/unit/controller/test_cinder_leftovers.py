@@ -17,7 +17,14 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import leftovers, remote_files
 
-COPY, ORIGINAL = SimpleNamespace(id="2", name="volume-2"), SimpleNamespace(id="1", name="volume-1", size=3)
+
+def named(number: int, **more: Any) -> Any:
+    """A volume of Cinder's, which knows it by a UUID."""
+    volume_id = f"00000000-0000-4000-8000-00000000000{number}"
+    return SimpleNamespace(id=volume_id, name=f"volume-{volume_id}", **more)
+
+
+COPY, OTHER_COPY, ORIGINAL = named(2), named(3), named(1, size=3)
 
 
 # LVM
@@ -39,7 +46,7 @@ def test_the_snapshot_that_lvm_leaves_is_removed() -> None:
     driver = ThinLVM()
     leftovers.remove(driver, COPY, None)
     leftovers.remove(driver, COPY, ORIGINAL)
-    assert [(one["name"], one["volume_size"]) for one in driver.deleted] == [("clone-snap-2", 3)]
+    assert [(one["name"], one["volume_size"]) for one in driver.deleted] == [(f"clone-snap-{COPY.id}", 3)]
 
 
 def test_other_drivers_leave_nothing() -> None:
@@ -58,7 +65,7 @@ class LioAdm:
 def test_a_target_of_lio_that_may_not_be_whole_is_removed_and_no_other() -> None:
     driver = SimpleNamespace(target_driver=LioAdm())
     leftovers.remove_target(driver, COPY)
-    assert driver.target_driver.removed == [(0, 0, "2", "volume-2")]
+    assert driver.target_driver.removed == [(0, 0, COPY.id, COPY.name)]
     leftovers.remove_target(SimpleNamespace(target_driver=object()), COPY)
     leftovers.remove_target(object(), COPY)
 
@@ -100,8 +107,8 @@ class RBDDriver:
 
     rbd = SimpleNamespace(ImageNotFound=ImageNotFoundError)
 
-    def __init__(self, **images: Image) -> None:
-        self.images = {name.replace("_", "-").replace("-deleted", ".deleted"): image for name, image in images.items()}
+    def __init__(self, images: dict[str, Image]) -> None:
+        self.images = images
 
     def RBDProxy(self) -> RBDDriver:  # noqa: N802 - Cinder's name
         return self
@@ -127,29 +134,39 @@ def RADOSClient(_driver: RBDDriver) -> Iterator[Any]:  # noqa: N802 - Cinder's n
 
 
 def test_the_snapshot_that_rbd_leaves_is_removed_and_no_other() -> None:
-    driver = RBDDriver(volume_1=Image("volume-2.clone_snap", "volume-3.clone_snap"))
+    driver = RBDDriver({ORIGINAL.name: Image(f"{COPY.name}.clone_snap", f"{OTHER_COPY.name}.clone_snap")})
     for _time in range(2):
         leftovers.remove(driver, COPY, ORIGINAL)
-    assert driver.images["volume-1"].snapshots == ["volume-3.clone_snap"]
+    assert driver.images[ORIGINAL.name].snapshots == [f"{OTHER_COPY.name}.clone_snap"]
 
 
 def test_an_original_that_was_deleted_goes_with_its_last_copy_and_what_it_was_copied_from() -> None:
+    first, second = f"{named(0).name}.deleted", f"{ORIGINAL.name}.deleted"
     driver = RBDDriver(
-        volume_0_deleted=Image("volume-1.clone_snap"),
-        volume_1_deleted=Image("volume-2.clone_snap", "volume-3.clone_snap"),
-        volume_3=Image(),
+        {
+            first: Image(f"{ORIGINAL.name}.clone_snap"),
+            second: Image(f"{COPY.name}.clone_snap", f"{OTHER_COPY.name}.clone_snap"),
+            OTHER_COPY.name: Image(),
+        }
     )
     leftovers.remove(driver, COPY, None)
-    assert list(driver.images) == ["volume-0.deleted", "volume-1.deleted", "volume-3"]
-    leftovers.remove(driver, SimpleNamespace(name="volume-3"), None)
-    assert list(driver.images) == ["volume-3"]
+    assert list(driver.images) == [first, second, OTHER_COPY.name]
+    leftovers.remove(driver, OTHER_COPY, None)
+    assert list(driver.images) == [OTHER_COPY.name]
+
+
+def test_an_image_that_is_only_called_like_a_deleted_one_stays() -> None:
+    foreign = {name: Image() for name in ("photos.deleted", "volume-backup.deleted", f"old-{ORIGINAL.name}.deleted")}
+    driver = RBDDriver({**foreign, f"{ORIGINAL.name}.deleted": Image(f"{COPY.name}.clone_snap")})
+    leftovers.remove(driver, COPY, None)
+    assert driver.images == foreign
 
 
 def test_a_client_of_ceph_that_is_dead_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "CEPH_POLL_SECONDS", 0)
-    driver = RBDDriver(volume_2=Image(watchers=3))
+    driver = RBDDriver({COPY.name: Image(watchers=3)})
     leftovers.wait_for_dead_clients(driver, COPY)
-    assert driver.images["volume-2"].watchers == 0
+    assert driver.images[COPY.name].watchers == 0
     leftovers.wait_for_dead_clients(driver, ORIGINAL)
 
 

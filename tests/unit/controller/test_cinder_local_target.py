@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import driver as drivers
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import local_target
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import Store
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.translation import Secrets
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 PREFIX = "iqn.2010-10.org.openstack"
 
@@ -51,6 +57,27 @@ def test_the_lun_is_away_while_the_serial_changes(configfs: Path, monkeypatch: p
     monkeypatch.setattr(Path, "write_text", write_text)
     local_target.set_serial("volume-1", "id-of-1")
     assert seen == [[]]
+
+
+def test_an_export_that_the_driver_did_not_remove_is_removed_all_the_same(
+    configfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cinder's driver passes over a target that it fails to look for, and says nothing of that."""
+    monkeypatch.setattr(drivers, "context", lambda: None)
+    monkeypatch.setattr(drivers, "_kept_volume", lambda store: None)
+    removed: list[str] = []
+
+    class LioAdm:
+        def remove_iscsi_target(self, _tid: int, _lun: int, _volume_id: str, name: str) -> None:
+            removed.append(name)
+
+    passing_over: Any = SimpleNamespace(target_driver=LioAdm(), remove_export=lambda _context, _volume: None)
+    found = drivers.CinderDriver(passing_over, None, Store(Deadline(1)), Secrets())
+    volumes = {str(number): SimpleNamespace(id=str(number), name=f"volume-{number}") for number in (2, 3)}
+    monkeypatch.setattr(found, "_volume", volumes.get)
+    for number in volumes:
+        found.remove_export(number, again=False)
+    assert removed == ["volume-2"]
 
 
 def test_an_export_that_is_elsewhere_is_left_alone(configfs: Path) -> None:

@@ -187,6 +187,34 @@ def test_a_batch_keeps_what_succeeded(made: Controller, cinder: CinderApi) -> No
     assert made.connect("a", "m", connector=HOST1)["changed_volumes"] == ["m"]
 
 
+def test_a_batch_tells_what_it_connected_also_where_another_connection_cannot_be_read(
+    made: Controller, cinder: CinderApi
+) -> None:
+    made.connect("m", connector=HOST1)
+    (attachment,) = cinder.attachments
+    cinder.refusals = {("GET", f"/attachments/{attachment}"): 500}
+    result = made.connect("a", "m", connector=HOST1)
+    assert result["failed"]
+    assert [one["volume"]["name"] for one in result["connections"]] == ["a"]
+    assert [error["volume"] for error in result["errors"]] == ["m"]
+    assert (result["newly_connected"], result["changed_volumes"]) == (["a"], ["a"])
+
+
+def test_a_volume_that_is_deleted_as_soon_as_it_is_released(made: Controller, cinder: CinderApi) -> None:
+    made.connect("a", connector=HOST1)
+    made.connect("m", connector=HOST1)
+
+    def hook(method: str, path: str) -> None:
+        if path == "/volumes/detail" and not cinder.attachments:
+            cinder.volumes = {key: volume for key, volume in cinder.volumes.items() if volume["name"] != "a"}
+
+    cinder.hook = hook
+    result = made.release("a", "m", host="host1.json")
+    assert [(error["volume"], error["error_code"]) for error in result["errors"]] == [("a", "aborted")]
+    assert [one["volume"]["name"] for one in result["connections"]] == ["m"]
+    assert made.release("a", host="host1.json")["error_code"] == "not_found"
+
+
 def test_an_unknown_volume_names_those_near(made: Controller, cinder: CinderApi) -> None:
     cinder.add_volume("db-data", metadata={"brickwork": "volume"})
     refused = made.connect("db-date", connector=HOST1)
@@ -488,6 +516,23 @@ def test_what_could_not_be_made_goes_again(controller: Controller, cinder: Cinde
     assert cinder.volumes == {}
     cinder.fails = set()
     assert controller.volume("new", size="1GiB")["changed"]
+
+
+@pytest.mark.parametrize("status", ["attaching", "error_extending", "retyping"])
+def test_what_was_made_and_somebody_else_has_begun_to_use_stays(
+    controller: Controller, cinder: CinderApi, status: str
+) -> None:
+    def hook(method: str, path: str) -> None:
+        for volume in cinder.volumes.values():
+            if (method, path) == ("GET", f"/volumes/{volume['id']}"):
+                volume.pop("pending", None)
+                volume["status"] = status
+
+    cinder.hook = hook
+    made = controller.volume("a", size="1GiB")
+    cinder.hook = lambda method, path: None
+    assert "errors" not in made
+    assert cinder.named("a")["status"] == status
 
 
 def test_a_volume_that_went_wrong_is_neither_used_nor_lost(made: Controller, cinder: CinderApi) -> None:

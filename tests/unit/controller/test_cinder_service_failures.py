@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import batches
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import backend_info, batches, connection_info
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.access import Access
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.client import Client
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder_service.identity import PROTOCOLS
@@ -130,6 +131,13 @@ def served(answer: bytes, pause: float = 0) -> Iterator[str]:
 def test_what_answers_is_something_else(answer: bytes) -> None:
     for endpoint in served(answer):
         assert ask(endpoint).code == "unavailable"
+
+
+def test_a_refusal_that_breaks_off() -> None:
+    for endpoint in served(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 500\r\n\r\n<html>"):
+        failure = ask(endpoint)
+        assert isinstance(failure, RefusedError)
+        assert (failure.code, failure.status) == ("unavailable", 503)
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b'"volumes"'])
@@ -257,3 +265,25 @@ def test_what_never_ends_is_not_waited_for(
     monkeypatch.setattr(batches, "STEP_SECONDS", 5)
     assert not made.volume("n", size="1GiB").get("failed")
     assert len([volume for volume in cinder.volumes.values() if volume["name"] == "n"]) == 1
+
+
+def test_a_backend_that_says_nothing_does_not_hide_the_others(
+    cinder: CinderApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (backend_info, connection_info):
+        monkeypatch.setattr(module, "BACKEND_SECONDS", 1)
+    cinder.add_volume("a", metadata={"brickwork": "volume"})
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        endpoints = {"silent": f"http://127.0.0.1:{silent.getsockname()[1]}/v3", "cloud": cinder.endpoint}
+        sections = [
+            f"[{name}]\nvolume_driver = cinder_service\nauth_type = noauth\nproject_id = project1\nendpoint_override = {endpoint}\n"
+            for name, endpoint in endpoints.items()
+        ]
+        path = tmp_path / "two.conf"
+        path.write_text("\n".join(["[DEFAULT]\nenabled_backends = silent,cloud", *sections]), encoding="utf-8")
+        params = {"backend": None, "config": str(path)}
+        told = backend_info.info({**params, "drivers": False}, False)["backends"]
+        assert [(one["name"], one["usable"]) for one in told] == [("silent", False), ("cloud", True)]
+        seen = connection_info.info({**params, "volumes": None}, False)
+        assert [volume["name"] for volume in seen["volumes"]] == ["a"]
+        assert [error["backend"] for error in seen["errors"]] == ["silent"]

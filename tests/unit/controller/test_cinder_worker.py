@@ -50,6 +50,11 @@ class Driver:
             with open(self.directory + "/pids", "w") as pids:
                 pids.write(str(os.getpid()) + " " + str(helper.pid))
             time.sleep(1000)
+        if method == "leave_a_program":
+            program = subprocess.Popen(["sleep", str(arguments[0])], process_group=0)
+            with open(self.directory + "/pids", "w") as pids:
+                pids.write(str(program.pid))
+            os._exit(4)
         if method == "ask_for_input":
             return sys.stdin.readline()
 
@@ -129,6 +134,58 @@ worker.call("hang", deadline=Deadline(1000))
     process.wait()
     wait_until(lambda: not is_running(driver))
     os.kill(helper, signal.SIGKILL)
+
+
+def test_it_does_not_begin_once_who_started_it_is_gone(tmp_path: Path) -> None:
+    """The module is killed when it has asked, and the driver's process has not begun to listen."""
+    module = f"""
+import sys
+sys.path.append({environment.collection_root()!r})
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.worker import Worker
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
+slow = "import os, time\\nopen({str(tmp_path / "driver")!r}, 'w').write(str(os.getpid()))\\ntime.sleep(1)\\n"
+worker = Worker({{"directory": {str(tmp_path)!r}}}, [sys.executable, "-I", "-c", slow + {DRIVER!r}])
+worker.call("hang", deadline=Deadline(1000))
+"""
+    process = subprocess.Popen([sys.executable, "-c", module])
+    wait_until(lambda: (tmp_path / "driver").exists() and bool((tmp_path / "driver").read_text()))
+    driver = int((tmp_path / "driver").read_text())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    try:
+        wait_until(lambda: not is_running(driver) or (tmp_path / "pids").exists())
+        assert not (tmp_path / "pids").exists()
+    finally:
+        if is_running(driver):
+            os.killpg(driver, signal.SIGKILL)
+
+
+def test_what_a_killed_driver_started_is_waited_for_also_once_this_one_is_loaded(tmp_path: Path) -> None:
+    drivers = [Worker({"directory": str(tmp_path)}, [sys.executable, "-I", "-c", DRIVER]) for _number in range(2)]
+    killed, other = drivers
+    try:
+        assert other.call("echo", deadline=Deadline(20)) == []
+        with pytest.raises(StorageError):
+            killed.call("leave_a_program", 5, deadline=Deadline(20))
+        program = int((tmp_path / "pids").read_text())
+        assert is_running(program)
+        other.call("echo", deadline=Deadline(20))
+        assert not is_running(program)
+    finally:
+        for worker in drivers:
+            worker.stop()
+
+
+def test_what_never_ends_is_ended_also_for_a_call_with_little_time(worker: Worker, tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        worker.call("leave_a_program", 1000, deadline=Deadline(20))
+    program = int((tmp_path / "pids").read_text())
+    try:
+        assert worker.call("echo", 1, deadline=Deadline(6)) == [1]
+        assert not is_running(program)
+    finally:
+        if is_running(program):
+            os.kill(program, signal.SIGKILL)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:

@@ -48,6 +48,15 @@ def test_the_least_that_is_needed(path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("line", ["san_password hunter2", " hunter2", "[hunter2"])
+def test_a_line_that_cannot_be_read_is_told_without_what_it_says(path: Path, line: str) -> None:
+    path.write_text(f"{line}\n[DEFAULT]\nenabled_backends = lvm\n", encoding="utf-8")
+    with pytest.raises(StorageError, match="line 1") as failure:
+        config.enabled(str(path), None)
+    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "config")
+    assert "hunter2" not in failure.value.message
+
+
 def test_everything(path: Path) -> None:
     text = (
         "target_secondary_ip_addresses = 198.51.100.1, 2001:db8::1,192.0.2.1\ntarget_port = 3261\ntarget_protocol = iscsi\n"

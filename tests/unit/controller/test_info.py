@@ -28,7 +28,7 @@ class Controller:
     def __init__(self, **backends: Backend | StorageError) -> None:
         self.backends = backends
 
-    def open(self, path: str, name: Optional[str], deadline: object) -> dict[str, Backend | StorageError]:
+    def open(self, path: str, name: Optional[str], seconds: float) -> dict[str, Backend | StorageError]:
         return self.backends if name is None else {name: self.backends[name]}
 
     def volumes(self, *names: str, backend: Optional[str] = None) -> dict[str, Any]:
@@ -164,9 +164,9 @@ def test_section_that_is_wrong_does_not_hide_the_others(tmp_path: Any, monkeypat
     path.write_text("[DEFAULT]\nenabled_backends = one, two\n[one]\nvolume_driver = lmv\n[two]\nvolume_driver = lvm\n")
     opened = MemoryBackend()
     monkeypatch.setitem(registry.DRIVERS, "lvm", lambda section, deadline: opened)
-    found = registry.open_backends(str(path), None, None)  # type: ignore[arg-type]
+    found = registry.open_backends(str(path), None, 1)
     assert found["two"] is opened
     assert isinstance(found["one"], StorageError)
     assert found["one"].facts["candidates"] == ["lvm"]
     with pytest.raises(StorageError, match="enables no backend three"):
-        registry.open_backends(str(path), "three", None)  # type: ignore[arg-type]
+        registry.open_backends(str(path), "three", 1)

@@ -55,6 +55,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 GIB = 1024**3
 # To take back what could not be finished, whatever the time of the call.
 UNDO_SECONDS = 60
+# To grow what another call wants to be larger than this one has made it.
+GROW_SECONDS = 300
 # Clearing and copying may take hours.
 LONG_SECONDS = 7 * 24 * 3600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
@@ -193,19 +195,24 @@ class CinderBackend(Backend):
 
     def grow(self, volume: Volume, size_bytes: int) -> None:
         record = self._volumes[volume.id]
-        if volume.unfinished:
+        if record.state == PLANNED:
             # It gets that size when it is made.
             self._store.update(VolumeRecord, record.id, size_gib=_gib(size_bytes))
             return
         size_gib = max(_gib(size_bytes), record.growing_gib or 0)
         self._store.update(VolumeRecord, record.id, growing_gib=size_gib)
+        # What is being made at this moment grows when that is done.
+        if not volume.unfinished:
+            self._extend(record.id, size_gib, again=record.growing_gib is not None)
+
+    def _extend(self, volume_id: str, size_gib: int, again: bool) -> None:
         try:
-            self._ask("extend_volume", record.id, size_gib, record.growing_gib is not None)
+            self._ask("extend_volume", volume_id, size_gib, again)
         except StorageError as error:
-            if record.growing_gib is None and error.code in REFUSALS:
-                self._store.update(VolumeRecord, record.id, growing_gib=None)
+            if not again and error.code in REFUSALS:
+                self._store.update(VolumeRecord, volume_id, growing_gib=None)
             raise
-        self._store.update(VolumeRecord, record.id, size_gib=size_gib, growing_gib=None)
+        self._store.update(VolumeRecord, volume_id, size_gib=size_gib, growing_gib=None)
 
     def users(self, item: Item) -> list[str]:
         """Nothing can be told of it: most storage is not this controller's."""
@@ -251,10 +258,12 @@ class CinderBackend(Backend):
         self, volume: Volume, original: Item, locked: Callable[[], contextlib.AbstractContextManager[None]]
     ) -> None:
         patient = self.until(Deadline(LONG_SECONDS))
-        if self._volumes[volume.id].state == CREATING:
+        with locked():
+            begun_before = self._being_made(volume).state == CREATING
+            self._store.update(VolumeRecord, volume.id, state=CREATING)
+        if begun_before:
             # Nobody knows how far an earlier call came.
             patient._delete_volume(volume.id)
-        self._store.update(VolumeRecord, volume.id, state=CREATING)
         kind = "snapshot" if isinstance(original, Snapshot) else "volume"
         try:
             model = patient._ask(f"create_from_{kind}", volume.id, original.id)
@@ -264,10 +273,16 @@ class CinderBackend(Backend):
                 self.until(Deadline(UNDO_SECONDS))._delete_volume(volume.id)
             raise
         with locked():
-            record = self._store.volume(volume.id)
-            if record is None or record.state != CREATING:
-                raise StorageError("aborted", f"Another call has begun to delete volume {volume.name} meanwhile.")
+            record = self._being_made(volume)
             self._store.settle(VolumeRecord, volume.id, model, state=AVAILABLE)
+            if record.growing_gib is not None:
+                self.until(Deadline(GROW_SECONDS))._extend(volume.id, record.growing_gib, again=False)
+
+    def _being_made(self, volume: Volume) -> VolumeRecord:
+        record = self._store.volume(volume.id)
+        if record is None or record.state not in (PLANNED, CREATING):
+            raise StorageError("aborted", f"Another call has begun to delete volume {volume.name} meanwhile.")
+        return record
 
     # Connections
 
@@ -278,14 +293,14 @@ class CinderBackend(Backend):
 
     def export(self, volume: Volume) -> Optional[dict[str, Any]]:
         record = self._volumes[volume.id]
-        return connecting.export(record, self._is_lost(record))
+        return connecting.export(record, self._lost(record))
 
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         return connecting.wanted_export(volume.hosts)
 
     def reduced_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         record = self._volumes[volume.id]
-        return connecting.reduced_export(record, self._is_lost(record), volume.hosts)
+        return connecting.reduced_export(record, self._lost(record), volume.hosts)
 
     def sessions(self, volume: Volume) -> dict[str, list[str]]:
         return local_target.sessions(self._volumes[volume.id])
@@ -320,12 +335,18 @@ class CinderBackend(Backend):
     # Edges
 
     def _connection(self, volume: Volume) -> connecting.Connections:
-        undo = self.until(Deadline(UNDO_SECONDS))
-        is_lost = self._is_lost(self._volumes[volume.id])
-        return connecting.Connections(volume.id, self._store, self._ask, undo._ask, is_lost)
+        def to_undo() -> tuple[Store, connecting.Ask]:
+            undo = self.until(Deadline(UNDO_SECONDS))
+            return undo._store, undo._ask
 
-    def _is_lost(self, record: VolumeRecord) -> bool:
-        return self._section.given.get("target_helper") == LIO and local_target.is_lost(record)
+        return connecting.Connections(volume.id, self._store, self._ask, to_undo, self._lost(self._volumes[volume.id]))
+
+    def _lost(self, record: VolumeRecord) -> connecting.Lost:
+        if self._section.given.get("target_helper") != LIO:
+            return connecting.Lost()
+        if local_target.is_lost(record):
+            return connecting.Lost(export=True)
+        return connecting.Lost(hosts=local_target.kept_out(record))
 
     def _require_time(self, volume: Volume) -> None:
         """Refuse to begin with what could not be ended; taking it back would take its time too."""
@@ -359,8 +380,9 @@ class CinderBackend(Backend):
         except StorageError:
             # Where it cannot be cleaned up, the record stays, for the next call to do that.
             with contextlib.suppress(StorageError):
-                self.until(Deadline(UNDO_SECONDS))._ask(delete, record_id)
-                self._store.remove(kind, record_id)
+                undo = self.until(Deadline(UNDO_SECONDS))
+                undo._ask(delete, record_id)
+                undo._store.remove(kind, record_id)
             raise
         self._store.settle(kind, record_id, model, state=AVAILABLE)
 

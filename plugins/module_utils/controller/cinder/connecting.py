@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
@@ -31,22 +31,32 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinde
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
-# An export that is open by the records, and that its target has lost.
+# An export that is open by the records, or a connection that is made, and that the target has lost.
 LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What the target has lost.
+
+    Args:
+        export: whether all of an open export.
+        hosts: else those whose connection it was; it lets in the others.
+    """
+
+    export: bool = False
+    hosts: frozenset[str] = frozenset()
+
+
 # Ask the driver: a method, and its arguments.
 Ask = Callable[..., Any]
 
 
-def export(record: VolumeRecord, is_lost: bool) -> Optional[dict[str, Any]]:
-    """How a volume is exported, without secrets; None where it is not, and nobody has anything of it.
-
-    Args:
-        record: of the volume.
-        is_lost: whether the target has nothing of an open export.
-    """
+def export(record: VolumeRecord, lost: Lost) -> Optional[dict[str, Any]]:
+    """How a volume is exported, without secrets; None where it is not, and nobody has anything of it."""
     if record.export == NONE and not record.attachments:
         return None
-    return {"state": _state(record, is_lost), "hosts": {one.host: one.state for one in record.attachments}}
+    return _told(record, lost, record.attachments)
 
 
 def wanted_export(hosts: Sequence[str]) -> Optional[dict[str, Any]]:
@@ -54,16 +64,18 @@ def wanted_export(hosts: Sequence[str]) -> Optional[dict[str, Any]]:
     return {"state": OPEN, "hosts": dict.fromkeys(hosts, CONNECTED)} if hosts else None
 
 
-def reduced_export(record: VolumeRecord, is_lost: bool, hosts: Sequence[str]) -> Optional[dict[str, Any]]:
+def reduced_export(record: VolumeRecord, lost: Lost, hosts: Sequence[str]) -> Optional[dict[str, Any]]:
     """What export() tells once all other hosts have released the volume."""
     if not hosts:
         return None
-    staying = {one.host: one.state for one in record.attachments if one.host in hosts}
-    return {"state": _state(record, is_lost), "hosts": staying}
+    return _told(record, lost, [one for one in record.attachments if one.host in hosts])
 
 
-def _state(record: VolumeRecord, is_lost: bool) -> str:
-    return LOST if is_lost and record.export == OPEN else record.export
+def _told(record: VolumeRecord, lost: Lost, attachments: Iterable[AttachmentRecord]) -> dict[str, Any]:
+    return {
+        "state": LOST if lost.export else record.export,
+        "hosts": {one.host: LOST if one.host in lost.hosts else one.state for one in attachments},
+    }
 
 
 def predicted(protocol: str) -> dict[str, Any]:
@@ -78,16 +90,18 @@ class Connections:
         volume_id: of the volume.
         store: the records.
         ask: the driver.
-        ask_to_undo: the driver, with time to take back what it could not do.
-        is_lost: whether the target has lost an open export.
+        to_undo: the records and the driver, with time from then on to take back what could not be done.
+        lost: what the target has lost of them.
     """
 
-    def __init__(self, volume_id: str, store: Store, ask: Ask, ask_to_undo: Ask, is_lost: bool = False) -> None:
+    def __init__(
+        self, volume_id: str, store: Store, ask: Ask, to_undo: Callable[[], tuple[Store, Ask]], lost: Lost
+    ) -> None:
         self._id = volume_id
         self._store = store
         self._ask = ask
-        self._ask_to_undo = ask_to_undo
-        self._is_lost = is_lost
+        self._to_undo = to_undo
+        self._lost = lost
 
     def connect(self, before: Volume, after: Volume, connectors: Mapping[str, Mapping[str, Any]]) -> None:
         """Connect the hosts of I(after) that are not connected, and repair what an interrupted call left.
@@ -97,8 +111,7 @@ class Connections:
             after: as it is to be.
             connectors: of hosts, by their names; of the others the store has them.
         """
-        if self._is_lost:
-            self._begin_anew()
+        self._begin_anew()
         attachments = [self._attachment(holder, connectors) for holder in after.holders]
         pending = [one for one in attachments if one.state != CONNECTED]
         interrupted = {one.host for one in self._record().attachments}
@@ -126,38 +139,42 @@ class Connections:
             self._store.update(VolumeRecord, self._id, shared=shared)
 
     def _begin_anew(self) -> None:
-        """Note that the export and its connections are still to be made. The hosts keep the secret that they know."""
+        """Note that what the target has lost is still to be made. The hosts keep the secret that they know."""
         record = self._record()
-        attachments = [replace(one, state=CONNECTING) for one in record.attachments]
-        self._store.put(replace(record, export=OPENING), *attachments)
-        self._is_lost = False
+        attachments = [
+            replace(one, state=CONNECTING)
+            for one in record.attachments
+            if self._lost.export or one.host in self._lost.hosts
+        ]
+        if attachments:
+            self._store.put(replace(record, export=OPENING if self._lost.export else record.export), *attachments)
+        self._lost = Lost()
 
-    def _leave(self, leaving: Sequence[AttachmentRecord], ask: Optional[Ask] = None) -> None:
+    def _leave(self, leaving: Sequence[AttachmentRecord]) -> None:
         """Release hosts; with the last one the export goes."""
-        ask = ask or self._ask
         for attachment in leaving:
             if attachment.state == CONNECTED:
                 self._store.update(AttachmentRecord, attachment.id, state=DISCONNECTING)
             # One whose export is not whole, going already, or lost, was never let in, or is out.
-            if self._record().export == OPEN and not self._is_lost:
-                self._terminate(attachment, ask)
+            if self._record().export == OPEN and not self._lost.export:
+                self._terminate(attachment)
             if len(self._record().attachments) == 1:
-                self._close(attachment.host, ask)
+                self._close(attachment.host)
             self._store.remove(AttachmentRecord, attachment.id)
 
-    def _terminate(self, attachment: AttachmentRecord, ask: Ask) -> None:
+    def _terminate(self, attachment: AttachmentRecord) -> None:
         try:
-            ask("terminate_connection", self._id, attachment.host)
+            self._ask("terminate_connection", self._id, attachment.host)
         except StorageError:
             if attachment.state != CONNECTING:
                 raise
             # Some drivers do not release a host that was not let in, and nobody knows how far that came.
             try:
-                ask("initialize_connection", self._id, attachment.host)
+                self._ask("initialize_connection", self._id, attachment.host)
             except StorageError:
                 pass
             else:
-                ask("terminate_connection", self._id, attachment.host)
+                self._ask("terminate_connection", self._id, attachment.host)
                 return
             raise
 
@@ -173,22 +190,23 @@ class Connections:
             model = self._ask("create_export", self._id, host, again)
             self._store.settle(VolumeRecord, self._id, model, export=OPEN)
 
-    def _close(self, host: str, ask: Ask) -> None:
+    def _close(self, host: str) -> None:
         """Remove the export."""
         if self._record().export == NONE:
             return
-        again = self._is_lost or self._record().export == CLOSING
+        again = self._lost.export or self._record().export in (OPENING, CLOSING)
         if self._record().export == OPENING:
             # Without what create_export() answers, the driver would not find what it made.
             with contextlib.suppress(StorageError):
-                self._store.settle(VolumeRecord, self._id, ask("create_export", self._id, host, True))
+                self._store.settle(VolumeRecord, self._id, self._ask("create_export", self._id, host, True))
         self._store.update(VolumeRecord, self._id, export=CLOSING)
-        self._store.settle(VolumeRecord, self._id, ask("remove_export", self._id, again), export=NONE)
+        self._store.settle(VolumeRecord, self._id, self._ask("remove_export", self._id, again), export=NONE)
 
     def _take_back(self, before: Volume, error: StorageError) -> None:
         """Release the hosts that came with a change that failed; they must not keep others away."""
+        self._store, self._ask = self._to_undo()
         try:
-            self._leave(self._others(before.hosts), self._ask_to_undo)
+            self._leave(self._others(before.hosts))
             self._store.update(VolumeRecord, self._id, shared=before.shared)
         except StorageError as second:
             raise StorageError(

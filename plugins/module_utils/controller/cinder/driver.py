@@ -199,10 +199,11 @@ class CinderDriver:
         return kept(update or {})
 
     def remove_export(self, volume_id: str, again: bool) -> dict[str, Any]:
-        """Remove the export of a volume that no host holds; an earlier call may have begun with that (I(again))."""
+        """Remove the export of a volume that no host holds; an earlier call may have begun with that, or not have made it whole (I(again))."""
         volume = self._volume(volume_id)
         update = self._driver.remove_export(self._context, volume)
-        if again:
+        # Where it fails to look for a target, the driver takes it for removed.
+        if again or local_target.is_there(volume.name):
             leftovers.remove_target(self._driver, volume)
         return kept(update if isinstance(update, dict) else {})
 

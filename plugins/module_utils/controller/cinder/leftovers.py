@@ -13,6 +13,7 @@ A target of LIO that was not made to the end is taken for one that is whole.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from typing import Any, Optional
@@ -24,6 +25,7 @@ CEPH_SECONDS = 40
 CEPH_POLL_SECONDS = 1
 # Put at the end of the name of what cannot be deleted yet.
 KEPT = ".deleted"
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def remove_target(driver: Any, volume: Any) -> None:
@@ -82,16 +84,18 @@ def _of_rbd(driver: Any, module: Any, copy: Any, original: Optional[Any]) -> Non
     """Also without being killed: the driver only looks for it where the copy could not be removed at once. An original that was
     deleted before its copies is kept as C(NAME.deleted) until they are gone, and may be a copy itself."""
     left_by = [copy.name]
+    # Called as the copy is, but for the id: the pool may have images of others.
+    kept_name = re.compile(UUID.pattern.join(map(re.escape, UUID.split(copy.name))) + re.escape(KEPT))
     with module.RADOSClient(driver) as client:
         pool = driver.RBDProxy()
-        kept = [name for name in pool.list(client.ioctx) if name.endswith(KEPT)]
+        kept = [name for name in pool.list(client.ioctx) if kept_name.fullmatch(name)]
         while left_by:
             snapshot = f"{left_by.pop()}.clone_snap"
             for origin in [*([original.name] if original else []), *kept]:
                 with module.RBDVolumeProxy(driver, origin) as image:
                     _remove_snapshot(image, snapshot)
                     needed = bool(list(image.list_snaps()))
-                if origin.endswith(KEPT) and not needed:
+                if origin in kept and not needed:
                     pool.remove(client.ioctx, origin)
                     kept = [other for other in kept if other != origin]
                     left_by.append(origin[: -len(KEPT)])

@@ -35,8 +35,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import L
 STATE_DIRECTORY = "cinder"
 # For the drivers' own locks.
 DRIVERS_LOCK_DIRECTORY = LOCK_DIRECTORY.parent / "cinder"
-# For the store's own transactions; how long the driver may take is the caller's to watch.
-STORE_SECONDS = 60
+# The process may be needed for that long; each of the store's transactions has its own bound, and the rest is the caller's to watch.
+STORE_SECONDS = 7 * 24 * 3600
 KEYRING_OF_CEPH = "rbd_keyring_conf"
 LIO = "lioadm"
 OF_THE_MANAGER = "suppress_requests_ssl_warnings"
@@ -207,8 +207,8 @@ def _secret_options(section: str, configuration: Any) -> list[str]:
     from oslo_config import cfg
 
     entries = cfg.CONF._groups[section]._opts.values()
-    values = [configuration.safe_get(entry["opt"].dest) for entry in entries if entry["opt"].secret]
-    return [str(value) for value in values if value]
+    secret = [configuration.safe_get(entry["opt"].dest) for entry in entries if entry["opt"].secret]
+    return translation.secrets_in(secret)
 
 
 def _lock_by_files() -> None:

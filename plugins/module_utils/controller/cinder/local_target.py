@@ -14,7 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import CONNECTED, VolumeRecord
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder.store import (
+    CONNECTED,
+    OPEN,
+    VolumeRecord,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 
 
@@ -31,13 +35,30 @@ def sessions(record: VolumeRecord) -> dict[str, list[str]]:
 
 
 def is_lost(record: VolumeRecord) -> bool:
-    """Whether LIO lacks something of the connections on record: a reboot takes away what nobody restores."""
-    for target in sorted(set(_targets(record))):
-        acls = (lio.CONFIGFS / "iscsi" / target).glob("tpgt_*/acls/*")
-        let_in = {acl.name.lower() for acl in acls if (acl / "lun_0").exists()}
-        if not let_in.issuperset(one.initiator for one in record.attachments if one.state == CONNECTED):
-            return True
-    return False
+    """Whether LIO lacks a target of an open export, or what is to be behind it: a reboot takes away what nobody restores."""
+    if record.export != OPEN:
+        return False
+    targets = [lio.CONFIGFS / "iscsi" / target for target in set(_targets(record))]
+    return not all(any(link.is_symlink() for link in target.glob("tpgt_*/lun/lun_*/*")) for target in targets)
+
+
+def kept_out(record: VolumeRecord) -> frozenset[str]:
+    """The hosts of connections on record that LIO does not let in to a target that it has."""
+    targets = set(_targets(record))
+    if not targets:
+        return frozenset()
+    let_in = {
+        acl.name.lower()
+        for target in targets
+        for acl in (lio.CONFIGFS / "iscsi" / target).glob("tpgt_*/acls/*")
+        if (acl / "lun_0").exists()
+    }
+    return frozenset(one.host for one in record.attachments if one.state == CONNECTED and one.initiator not in let_in)
+
+
+def is_there(volume_name: str) -> bool:
+    """Whether LIO has something of an export, whatever is on record of it."""
+    return any(_storage_objects(volume_name))
 
 
 def set_serial(volume_name: str, serial: str) -> None:
@@ -45,7 +66,7 @@ def set_serial(volume_name: str, serial: str) -> None:
 
     LIO makes one up. After an export was lost and made again, hosts that still have the volume would take it for another one.
     """
-    for storage_object in lio.CONFIGFS.glob(f"core/iblock_*/*{volume_name}"):
+    for storage_object in _storage_objects(volume_name):
         # The kernel does not change it while there are LUNs over it.
         links = [
             link
@@ -59,7 +80,15 @@ def set_serial(volume_name: str, serial: str) -> None:
             link.symlink_to(storage_object)
 
 
+def _storage_objects(volume_name: str) -> Iterable[Path]:
+    return lio.CONFIGFS.glob(f"core/iblock_*/*{volume_name}")
+
+
 def _targets(record: VolumeRecord) -> Iterable[str]:
+    # Portals, target and LUN; there before the first host is let in.
+    located = str(record.model.get("provider_location") or "").split(" ")
+    if len(located) > 1 and "/" not in located[1]:
+        yield located[1]
     for attachment in record.attachments:
         data: dict[str, Any] = (attachment.connection_info or {}).get("data") or {}
         names = data.get("target_iqns") if "target_iqns" in data else [data.get("target_iqn")]

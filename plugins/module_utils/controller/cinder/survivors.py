@@ -9,6 +9,7 @@ service that was started on the way, is none of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -23,6 +24,8 @@ PATIENCE_SECONDS = 30
 # What is killed has ended by then, unless the kernel does not let it.
 KILL_SECONDS = 5
 POLL_SECONDS = 0.1
+# The states of a process that has ended, whether or not anybody has asked how.
+ENDED = "XZ"
 
 
 def marked(command: Sequence[str]) -> list[str]:
@@ -30,15 +33,19 @@ def marked(command: Sequence[str]) -> list[str]:
     return ["/bin/sh", "-c", f'{SESSION}=$$; export {SESSION}; exec "$@"', "sh", *command]
 
 
-def wait() -> None:
-    """Wait for the survivors of drivers that were killed.
+def wait(seconds: float) -> None:
+    """Wait for the survivors of drivers that were killed, and end those that do not end by themselves.
+
+    Args:
+        seconds: at most, for who has no time to wait for PATIENCE_SECONDS: otherwise nobody would ever end them.
 
     Raises:
         StorageError: C(aborted) where one does not even end when it is killed.
     """
-    if not _end_within(PATIENCE_SECONDS):
+    if not _end_within(min(seconds, PATIENCE_SECONDS)):
         for process in survivors():
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process, signal.SIGKILL)
         if not _end_within(KILL_SECONDS):
             raise StorageError(
                 "aborted",
@@ -67,10 +74,9 @@ def _processes() -> Iterator[int]:
 
 def _has_survived(process: int) -> bool:
     try:
-        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
-            state, _parent, _group, session = file.read().rpartition(")")[2].split()[:4]
+        state, session = _state_and_session(process)
         # The kernel gives nobody a number again that is still a session's.
-        if state in "XZ" or session == "0" or os.path.exists(f"/proc/{session}"):
+        if state in ENDED or session == 0 or _is_running(session):
             return False
         with open(f"/proc/{process}/environ", "rb") as file:
             return f"{SESSION}={session}".encode() in file.read().split(b"\0")
@@ -78,3 +84,16 @@ def _has_survived(process: int) -> bool:
         return False
     except PermissionError:  # of somebody who is out of root's reach
         return False
+
+
+def _is_running(process: int) -> bool:
+    try:
+        return _state_and_session(process)[0] not in ENDED
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _state_and_session(process: int) -> tuple[str, int]:
+    with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+        state, _parent, _group, session = file.read().rpartition(")")[2].split()[:4]
+    return state, int(session)

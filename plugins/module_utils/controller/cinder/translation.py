@@ -90,6 +90,15 @@ class Secrets:
         return text
 
 
+def secrets_in(value: Any) -> list[str]:
+    """What must not be told of an option that is secret; of a mapping only what is so by its name."""
+    if isinstance(value, Mapping):
+        return [secret for name, one in value.items() if _SECRET.search(name) for secret in secrets_in(one)]
+    if isinstance(value, (list, tuple)):
+        return [secret for one in value for secret in secrets_in(one)]
+    return [str(value)] if value else []
+
+
 def failure(error: Exception, doing: str, secrets: Secrets) -> StorageError:
     """The failure of a driver in a sentence, without secrets."""
     said = _said(error)

@@ -33,6 +33,8 @@ HELPER_SECONDS = 3
 POLL_SECONDS = 0.02
 BUFFER_BYTES = 65536
 _PR_SET_PDEATHSIG = 1
+# What does not look at what an earlier call may still be changing.
+READING = frozenset({"capacity", "describe", "drivers", "new_secret", "pool", "validate_connector"})
 _BEGIN = "import sys; sys.path.append({root!r}); from {module} import serve, {service}; serve({service})"
 
 
@@ -69,7 +71,7 @@ class Worker:
         return self._ask({"method": method, "arguments": arguments}, deadline)
 
     def start(self) -> None:
-        """Begin to load the driver, without waiting for that."""
+        """Begin the process, without waiting for that; the driver is loaded when it is asked for something."""
         if self._process is not None and self._process.poll() is None:
             return
         command = self._command or _command(self._service)
@@ -85,7 +87,7 @@ class Worker:
             cwd="/",
             start_new_session=True,
         )
-        self._send(self._setting)
+        self._send({"caller": os.getpid(), "setting": self._setting})
 
     def stop(self) -> None:
         """Kill the process; what the kernel does not let die is abandoned."""
@@ -109,7 +111,7 @@ class Worker:
                     pipe.close()
 
     def _ask(self, question: dict[str, Any], deadline: Deadline) -> Any:
-        self._send(question)
+        self._send({**question, "seconds": deadline.remaining()})
         line = self._line(question["method"], deadline)
         answer = json.loads(line)
         if "error" in answer:
@@ -173,12 +175,18 @@ def serve(load: Callable[..., Driver]) -> None:
     os.dup2(nowhere, 2)
     questions = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(nowhere, 0)
-    setting = json.loads(questions.readline())
+    begin = json.loads(questions.readline())
+    if os.getppid() != begin["caller"]:
+        # It was killed before the kernel knew what to do then.
+        os._exit(1)
     loaded: Optional[Driver] = None
     for line in questions:
         asked = json.loads(line)
         try:
-            loaded = loaded or _load(load, setting)
+            # Each time: a call that was killed while this one waited for its turn may have left some.
+            if loaded is None or asked["method"] not in READING:
+                survivors.wait(asked["seconds"] / 2)
+            loaded = loaded or load(**begin["setting"])
             answer = {"result": loaded.call(asked["method"], asked["arguments"])}
         except StorageError as error:
             answer = {"error": error.code, "message": error.message, "facts": error.facts}
@@ -188,11 +196,6 @@ def serve(load: Callable[..., Driver]) -> None:
         answering.flush()
     # Without the threads of libraries, which may not end.
     os._exit(0)
-
-
-def _load(load: Callable[..., Driver], setting: dict[str, Any]) -> Driver:
-    survivors.wait()
-    return load(**setting)
 
 
 def _unexpected(error: Exception) -> str:

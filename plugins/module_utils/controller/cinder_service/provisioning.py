@@ -195,7 +195,8 @@ class ServiceVolumes(Backend):
     def _await_made(self, kind: str, item_id: str, name: str, patience: Deadline) -> None:
         """Wait until what is being made is there; what the service failed to make was never whole, and goes again."""
         told = self._await_settled(kind, item_id, name, MAKING, patience)
-        if told and told["status"] in READY:
+        # In any other state it is made, and somebody else has begun to use it.
+        if told and told["status"] != "error" and told["status"] not in GOING:
             return
         reason = self._client.reason(item_id)
         undoing = Deadline(UNDO_SECONDS)

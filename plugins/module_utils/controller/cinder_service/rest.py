@@ -140,7 +140,7 @@ class Rest:
             with self._opener.open(request, timeout=deadline.remaining() or 1) as response:
                 return response.status, response.read().decode("utf-8", "replace")
         except HTTPError as error:
-            return error.code, error.read().decode("utf-8", "replace")
+            return error.code, _text_of(error)
         except TimeoutError:
             raise self._late(doing) from None
         except (OSError, HTTPException) as error:
@@ -189,6 +189,14 @@ def bounded(call: Callable[[], Result], late: StorageError, deadline: Deadline) 
     if isinstance(found, BaseException):
         raise found
     return found[0]
+
+
+def _text_of(refusal: HTTPError) -> str:
+    """What a refusal says; it is one also where that breaks off."""
+    try:
+        return refusal.read().decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        return ""
 
 
 def _said(text: str) -> str:
