@@ -129,7 +129,9 @@ class Play:
         )
         self.failed, self.output = done.returncode != 0, done.stdout + done.stderr
         lines = asked.read_text(encoding="utf-8").splitlines()
-        return [(name, {key: value for key, value in params.items() if value}) for name, params in map(json.loads, lines)]
+        return [
+            (name, {key: value for key, value in params.items() if value}) for name, params in map(json.loads, lines)
+        ]
 
 
 @pytest.fixture
