@@ -197,8 +197,26 @@ class FibreChannel(lio.Lio):
         rtslib = self._rtslib
         fabric = rtslib.FabricModule(self._ports()[wwpn])
         group = rtslib.TPG(rtslib.Target(fabric, f"naa.{wwpn}"), 1)
+        self._refuse_demo_mode(Path(group.path))
         group.enable = True
         return Path(group.path)
+
+    def _refuse_demo_mode(self, group: Path) -> None:
+        """Whoever set it has to change it: hosts may depend on that."""
+
+        def attribute(name: str) -> str:
+            path = group / "attrib" / name
+            return lio.text(path) if path.exists() else ""
+
+        # By default qla2xxx lets everybody log in, and see nothing.
+        if attribute("generate_node_acls") == "1" and attribute("demo_mode_login_only") != "1":
+            raise StorageError(
+                "failed_precondition",
+                f"The Fibre Channel port {_wwpn(group)} of this controller gives every LUN to every host that sees it "
+                "(generate_node_acls, without demo_mode_login_only). Set generate_node_acls to 0, for example with targetcli, or leave "
+                "the port out of target_wwpns.",
+                field="target_wwpns",
+            )
 
     def _luns(self, volume_id: str) -> dict[Path, int]:
         """Where the volume is a LUN, by the target's group, and the number there."""
