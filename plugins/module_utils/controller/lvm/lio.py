@@ -180,9 +180,9 @@ def tied_to(lun: Path) -> Optional[Path]:
     try:
         with os.scandir(lun) as entries:
             links = [entry.path for entry in entries if entry.is_symlink()]
-    except FileNotFoundError:
+        return Path(os.readlink(links[0])) if links else None
+    except FileNotFoundError:  # or another call has just taken it away
         return None
-    return Path(os.readlink(links[0])) if links else None
 
 
 def device_of(volume_id: str) -> Optional[str]:
