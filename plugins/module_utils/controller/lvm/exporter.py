@@ -95,6 +95,10 @@ class Exporter(ABC):
         """The export as it is, without secrets; None where there is none, and none is saved."""
 
     @abstractmethod
+    def devices(self, export: Mapping[str, Any]) -> set[str]:
+        """What is behind an export, as export() tells it."""
+
+    @abstractmethod
     def wanted(self, volume: Volume, device: str) -> dict[str, Any]:
         """The export as it is to be, for the volume's holders."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -51,6 +51,9 @@ class Lio(Exporter):
 
     def wwn(self, volume_id: str) -> str:
         return wwn(volume_id)
+
+    def devices(self, export: Mapping[str, Any]) -> set[str]:
+        return {export["device"]} if export["device"] else set()
 
     def has_open(self, volume_id: str) -> bool:
         return _adapter_of(volume_id) is not None
