@@ -200,3 +200,11 @@ def test_what_several_backends_have_is_refused_before_the_detach(play: Play) -> 
     asked = play.detach("data,log", volume_connection_info={"volumes": volumes})
     assert [name for name, _params in asked] == ["volume_connection_info"]
     assert "one and two; say which one with volume_attachment_backend" in " ".join(play.output.split())
+
+
+def test_what_the_controller_takes_for_no_volume_is_not_gone(play: Play) -> None:
+    stranger = {"name": "data", "backend": "lvm", "msg": "The logical volumes data and copy have the same tag."}
+    asked = play.detach("data", volume_connection_info={"volumes": [], "strangers": [stranger]})
+    assert [name for name, _params in asked] == ["volume_connection_info"]
+    assert play.failed
+    assert stranger["msg"] in " ".join(play.output.split())
