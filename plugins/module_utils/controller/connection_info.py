@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -19,6 +20,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # A backend that says nothing for so long is told to be unreachable.
 BACKEND_SECONDS = 60
+# A volume that another call is just changing cannot be read for a moment.
+CHANGE_SECONDS = 3
+CHANGE_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     known: dict[str, list[Outcome]] = {}
     strangers: list[dict[str, str]] = []
     failed: list[Outcome] = []
+    there: set[str] = set()
     for name, backend in backends.items():
         try:
             if isinstance(backend, StorageError):
@@ -60,6 +65,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         except StorageError as error:
             failed.append(Outcome(name, error=_of_backend(error, name)))
             continue
+        there.update(inventory.volumes)
         for volume in inventory.volumes.values():
             if names is None or volume.name in names:
                 known.setdefault(volume.name, []).append(_outcome(backend, volume))
@@ -73,7 +79,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     outcomes = [
         outcome
         for name in asked
-        for outcome in known.get(name) or ([] if name in told or failed else [_unknown(name, backends)])
+        for outcome in known.get(name) or ([] if name in told or failed else [_unknown(name, there, backends)])
     ]
     result = batch_result("volumes", [*outcomes, *failed])
     return {**result, "strangers": sorted(strangers, key=lambda stranger: (stranger["name"], stranger["backend"]))}
@@ -106,12 +112,16 @@ def problems(seen: Seen) -> list[str]:
 
 
 def _outcome(backend: Backend, volume: Volume) -> Outcome:
-    try:
-        wanted = backend.wanted_export(volume) if volume.holders else None
-        seen = Seen(volume, backend.export(volume), wanted, backend.sessions(volume))
-    except StorageError as error:
-        return Outcome(volume.name, error=_of_backend(error, backend.name))
-    return Outcome(volume.name, result=_shape(seen))
+    patience = Deadline(CHANGE_SECONDS)
+    while True:
+        try:
+            wanted = backend.wanted_export(volume) if volume.holders else None
+            seen = Seen(volume, backend.export(volume), wanted, backend.sessions(volume))
+            return Outcome(volume.name, result=_shape(seen))
+        except StorageError as error:
+            if error.code != "aborted" or patience.passed:
+                return Outcome(volume.name, error=_of_backend(error, backend.name))
+        time.sleep(CHANGE_POLL_SECONDS)
 
 
 def _shape(seen: Seen) -> dict[str, Any]:
@@ -138,10 +148,7 @@ def _of_backend(error: StorageError, backend: str) -> StorageError:
     return StorageError(error.code, error.message, **{**error.facts, "backend": backend})
 
 
-def _unknown(name: str, backends: Mapping[str, Backend | StorageError]) -> Outcome:
-    names = [
-        other for backend in backends.values() if isinstance(backend, Backend) for other in backend.inventory().volumes
-    ]
+def _unknown(name: str, names: Iterable[str], backends: Iterable[str]) -> Outcome:
     candidates = rules.near(name, names)
     hint = f" Did you mean {' or '.join(candidates)}?" if candidates else ""
     message = f"No volume {name} in {', '.join(backends)}.{hint}"
