@@ -193,7 +193,13 @@ def _make(backend: Backend, decisions: list[Decision[Kind]], make: Make[Kind], f
 
 def _begin_deletion(backend: Backend, items: list[Item], failures: Failures) -> None:
     # What a call that was killed left of an export would keep the volume in use.
-    exported = [item for item in items if isinstance(item, Volume) and backend.export(item)]
+    exported = []
+    for item in items:
+        try:
+            if isinstance(item, Volume) and backend.export(item):
+                exported.append(item)
+        except StorageError as error:
+            failures[item.name] = error
     failures.update(backend.disconnect([(volume, volume) for volume in exported]))
     failures.update(backend.begin_deletion([item for item in items if item.name not in failures]))
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -19,6 +20,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # A backend that says nothing for so long is told to be unreachable.
 BACKEND_SECONDS = 60
+# A volume that another call is just changing cannot be read for a moment.
+CHANGE_SECONDS = 3
+CHANGE_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     known: dict[str, list[Outcome]] = {}
     strangers: list[dict[str, str]] = []
     failed: list[Outcome] = []
+    there: set[str] = set()
     for name, backend in backends.items():
         try:
             if isinstance(backend, StorageError):
@@ -109,12 +114,16 @@ def problems(seen: Seen) -> list[str]:
 
 
 def _outcome(backend: Backend, volume: Volume) -> Outcome:
-    try:
-        wanted = backend.wanted_export(volume) if volume.holders else None
-        seen = Seen(volume, backend.export(volume), wanted, backend.sessions(volume))
-    except StorageError as error:
-        return Outcome(volume.name, error=_of_backend(error, backend.name))
-    return Outcome(volume.name, result=_shape(seen))
+    patience = Deadline(CHANGE_SECONDS)
+    while True:
+        try:
+            wanted = backend.wanted_export(volume) if volume.holders else None
+            seen = Seen(volume, backend.export(volume), wanted, backend.sessions(volume))
+            return Outcome(volume.name, result=_shape(seen))
+        except StorageError as error:
+            if error.code != "aborted" or patience.passed:
+                return Outcome(volume.name, error=_of_backend(error, backend.name))
+        time.sleep(CHANGE_POLL_SECONDS)
 
 
 def _shape(seen: Seen) -> dict[str, Any]:

@@ -84,11 +84,11 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     deadline = Deadline(params["timeout"])
     backend = open_backend(params["config"], params["backend"], deadline)
     decisions, failures = _decide_after_logout(backend, request, deadline.within(LOGOUT_SECONDS))
-    needs_lock = any(decision.changes for decision in decisions) or any(
-        error.code == "aborted" for error in failures.values()
-    )
-    if check_mode or not needs_lock:
-        return _result(backend, request, decisions, failures, predicted=check_mode)
+    if check_mode or not any(decision.changes for decision in decisions):
+        result = _result(backend, request, decisions, failures, predicted=check_mode)
+        # What another call was just changing is looked at again under the lock.
+        if check_mode or not any(error["error_code"] == "aborted" for error in result.get("errors", [])):
+            return result
     backend.prepare()
     doing = "connecting to" if request.present else "releasing"
     with exclusive(backend.lock_name, f"{doing} {request.host or 'every host'}", deadline):
@@ -172,14 +172,21 @@ def _act(backend: Backend, request: Request, decisions: list[Decision]) -> Failu
 
 def _verify(backend: Backend, decisions: list[Decision]) -> Failures:
     """Read again what was changed, and report what did not come out as decided."""
-    found = backend.inventory().volumes if decisions else {}
+    try:
+        found = backend.inventory().volumes if decisions else {}
+    except StorageError as error:
+        return {decision.after.name: error for decision in decisions}
     failures = {}
     for decision in decisions:
         name = decision.after.name
         if name not in found:
             failures[name] = StorageError("aborted", f"Volume {name} was deleted meanwhile; repeat the call.")
             continue
-        record, export = found[name], backend.export(decision.after)
+        try:
+            record, export = found[name], backend.export(decision.after)
+        except StorageError as error:
+            failures[name] = error
+            continue
         if (record, export) != (decision.after, decision.wanted_export):
             failures[name] = StorageError(
                 "internal",
@@ -193,23 +200,12 @@ def _result(
     backend: Backend, request: Request, decisions: list[Decision], failures: Failures, predicted: bool
 ) -> dict[str, Any]:
     decided = {decision.before.name: decision for decision in decisions}
-    outcomes = []
-    for name in request.volumes:
-        if name in failures:
-            outcomes.append(Outcome(name, error=failures[name]))
-            continue
-        decision = decided[name]
-        outcome = Outcome(
-            name,
-            changed=decision.changes,
-            before=_state(decision.before, decision.export),
-            after=_state(decision.after, decision.wanted_export),
-        )
-        try:
-            outcome.result = _connection(backend, request, decision, predicted)
-        except StorageError as error:  # which must not hide what became of the others
-            outcome.error = error
-        outcomes.append(outcome)
+    outcomes = [
+        Outcome(name, error=failures[name])
+        if name in failures
+        else _outcome(backend, request, decided[name], predicted)
+        for name in request.volumes
+    ]
     result = batch_result("connections", outcomes)
     if request.present:
         result["newly_connected"] = [
@@ -218,6 +214,20 @@ def _result(
             if decision.before.name not in failures and decision.before.holder(request.host or "") is None
         ]
     return result
+
+
+def _outcome(backend: Backend, request: Request, decision: Decision, predicted: bool) -> Outcome:
+    try:
+        connection = _connection(backend, request, decision, predicted)
+    except StorageError as error:
+        return Outcome(decision.before.name, changed=decision.changes and not predicted, error=error)
+    return Outcome(
+        decision.before.name,
+        result=connection,
+        changed=decision.changes,
+        before=_state(decision.before, decision.export),
+        after=_state(decision.after, decision.wanted_export),
+    )
 
 
 def _connection(backend: Backend, request: Request, decision: Decision, predicted: bool) -> dict[str, Any]:

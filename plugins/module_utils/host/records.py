@@ -109,16 +109,15 @@ class Records:
 
 
 def by_name(records: list[Record], name: str, backend: Optional[str]) -> Optional[Record]:
-    """The record that a name means, or an id.
+    """The record that an id means, or a name.
 
     Raises:
         StorageError: C(invalid_argument) where the name fits several volumes.
     """
-    fitting = [
-        record
-        for record in records
-        if name in (record.volume["name"], record.volume["id"]) and backend in (None, record.volume["backend"])
-    ]
+    of_backend = [record for record in records if backend in (None, record.volume["backend"])]
+    # An id is never in doubt: somebody may have named another volume as it.
+    fitting = [record for record in of_backend if record.volume["id"] == name]
+    fitting = fitting or [record for record in of_backend if record.volume["name"] == name]
     if len(fitting) > 1:
         backends = sorted({str(record.volume["backend"]) for record in fitting})
         ids = sorted(str(record.volume["id"]) for record in fitting)

@@ -273,3 +273,77 @@ def test_backend_that_cannot_share(backend: MemoryBackend) -> None:
     assert refused.value.code == "unimplemented"
     assert backend.calls == []
     assert ask(connector=HOST1)["changed"]
+
+
+def failing(wrapped: Any, error: StorageError, times: int = 100) -> Any:
+    """A backend's method that fails for volume a, the first times that it is asked."""
+    left = times
+
+    def wrapper(volume: Volume, *arguments: Any) -> Any:
+        nonlocal left
+        if volume.name == "a" and left > 0:
+            left -= 1
+            raise error
+        return wrapped(volume, *arguments)
+
+    return wrapper
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_one_volume_has_no_connection_for_fails_that_one_alone(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    full = StorageError("resource_exhausted", "no free LUN")
+    monkeypatch.setattr(backend, "connection_info", failing(backend.connection_info, full))
+    result = ask(check_mode, connector=HOST1, volumes=["a", "b"])
+    assert result["error_code"] == "resource_exhausted"
+    assert [connection["volume"]["name"] for connection in result["connections"]] == ["b"]
+    assert result["changed_volumes"] == (["b"] if check_mode else ["a", "b"])
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_repeat_waits_for_who_is_just_changing_the_volume(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    ask(connector=HOST1)
+    changing = StorageError("aborted", "changed meanwhile")
+    monkeypatch.setattr(backend, "connection_info", failing(backend.connection_info, changing, times))
+    result = ask(connector=HOST1)
+    assert not result["changed"]
+    assert len(result["connections"]) == (1 if times == 1 else 0)
+    assert result.get("error_code") == (None if times == 1 else "aborted")
+
+
+def test_what_cannot_be_verified_fails_that_volume_alone(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = backend.export
+
+    def unreadable(volume: Volume) -> Any:
+        if volume.name == "a" and volume.holders:
+            raise StorageError("aborted", "changed meanwhile")
+        return export(volume)
+
+    monkeypatch.setattr(backend, "export", unreadable)
+    result = ask(connector=HOST1, volumes=["a", "b"])
+    assert result["error_code"] == "aborted"
+    assert [connection["volume"]["name"] for connection in result["connections"]] == ["b"]
+
+
+def test_what_cannot_be_read_again_fails_as_each_volume_does(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory = backend.inventory
+
+    def gone() -> Any:
+        if backend.calls:
+            raise StorageError("unavailable", "no answer")
+        return inventory()
+
+    monkeypatch.setattr(backend, "inventory", gone)
+    result = ask(connector=HOST1, volumes=["a", "b"])
+    assert [(error["volume"], error["error_code"]) for error in result["errors"]] == [
+        ("a", "unavailable"),
+        ("b", "unavailable"),
+    ]
+    assert result["connections"] == []

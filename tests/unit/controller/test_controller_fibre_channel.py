@@ -371,3 +371,43 @@ def test_what_is_no_connector(exports: FibreChannel, wwpns: Any) -> None:
 
 def test_one_port_in_common_is_one_identity() -> None:
     assert replace(HOST2, initiator="1000000000000002").names & HOST1.names
+
+
+def test_another_volume_that_goes_meanwhile_is_in_nobodys_way(
+    exports: FibreChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(exports, volume(HOST1))
+    connect(exports, volume(HOST1, volume_id=ALIKE))
+    present, really = exports.export(ID), os.readlink
+
+    def readlink(path: Any) -> str:
+        found = str(really(path))
+        if found.endswith(ALIKE):
+            os.unlink(path)
+            return str(really(path))
+        return found
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert exports.export(ID) == present
+
+
+@pytest.mark.parametrize("login_only", [None, "0", "1"])
+def test_a_port_that_gives_everything_to_everybody_gets_no_volume(
+    exports: FibreChannel, kernel: Lio, login_only: Optional[str]
+) -> None:
+    connect(exports, volume(HOST1, volume_id=ALIKE))
+    for group in kernel.configfs.glob("fc/*/tpgt_1"):
+        (group / "attrib").mkdir()
+        (group / "attrib/generate_node_acls").write_text("1\n")
+        if login_only:
+            (group / "attrib/demo_mode_login_only").write_text(f"{login_only}\n")
+    if login_only == "1":
+        connect(exports, volume(HOST1))
+        return
+    with pytest.raises(StorageError, match="to every host") as failure:
+        exports.realise(volume(HOST1), DEVICE)
+    assert (failure.value.code, failure.value.facts["field"]) == ("failed_precondition", "target_wwpns")
+    assert exports.export(ID) == {"device": None, "ports": {}, "saved": False}
+    release(exports, volume(volume_id=ALIKE))
+    release(exports, volume())
+    assert exports.export(ID) is None

@@ -170,3 +170,41 @@ def test_section_that_is_wrong_does_not_hide_the_others(tmp_path: Any, monkeypat
     assert found["one"].facts["candidates"] == ["lvm"]
     with pytest.raises(StorageError, match="enables no backend three"):
         registry.open_backends(str(path), "three", 1)
+
+
+@pytest.mark.parametrize("times", [2, 1000])
+def test_a_volume_that_another_call_is_changing_is_read_again(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    backend, asked = memory(controller), 0
+    export = backend.export
+
+    def changing(volume: Volume) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked <= times:
+            raise StorageError("aborted", "changed meanwhile")
+        return export(volume)
+
+    monkeypatch.setattr(backend, "export", changing)
+    monkeypatch.setattr(connection_info, "CHANGE_SECONDS", 0.5)
+    monkeypatch.setattr(connection_info, "CHANGE_POLL_SECONDS", 0.01)
+    result = controller.volumes("b")
+    assert [volume["name"] for volume in result["volumes"]] == (["b"] if times == 2 else [])
+    assert result.get("error_code") == (None if times == 2 else "aborted")
+
+
+def test_names_that_are_unknown_cost_no_look_each(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, looks = memory(controller), 0
+    inventory = backend.inventory
+
+    def counted() -> Any:
+        nonlocal looks
+        looks += 1
+        return inventory()
+
+    monkeypatch.setattr(backend, "inventory", counted)
+    result = controller.volumes("x", "y", "aa")
+    assert [error["error_code"] for error in result["errors"]] == ["not_found"] * 3
+    assert result["errors"][2]["candidates"] == ["a"]
+    assert looks == 1

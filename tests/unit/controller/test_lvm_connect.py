@@ -15,9 +15,9 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils import commands, waiting
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished
-from ansible_collections.brickwork.storage.plugins.module_utils.controller import rules
+from ansible_collections.brickwork.storage.plugins.module_utils.controller import batches, rules
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Failures, Holder, Volume
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend, lio
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import backend, lio, lvm2
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi import Iscsi
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import Provisioning
@@ -88,8 +88,8 @@ class Controller:
         if "file" in self.broken:
             raise StorageError("failed_precondition", "not JSON")
 
-    def connect(self, deadline: Deadline) -> Failures:
-        opened = backend.LvmBackend(
+    def open(self) -> backend.LvmBackend:
+        return backend.LvmBackend(
             "lvm",
             Settings(
                 "vg0",
@@ -100,6 +100,9 @@ class Controller:
             ),
             Deadline(5),
         )
+
+    def connect(self, deadline: Deadline) -> Failures:
+        opened = self.open()
         found = opened.inventory().volumes
         changes = [(volume, rules.connected(volume, HOLDER, False, ())) for volume in found.values()]
         return opened.until(deadline).connect(changes)
@@ -161,3 +164,39 @@ def test_what_cannot_be_taken_back_is_said(controller: Controller) -> None:
     assert "no way back" in failures["a"].message
     assert "state absent" in failures["a"].message
     assert controller.held
+
+
+def exporting(monkeypatch: pytest.MonkeyPatch, device: Path) -> None:
+    """Have LIO export this under every volume's id."""
+    monkeypatch.setattr(lvm2, "DEVICES", f"{device.parent}/")
+    monkeypatch.setattr(Iscsi, "export", lambda self, volume_id: {"device": str(device)})
+
+
+def test_a_copy_of_a_volume_group_does_not_change_the_exports_of_what_it_is_a_copy_of(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copied = tmp_path / "othervgb"
+    exporting(monkeypatch, copied)
+    opened = controller.open()
+    volumes = list(opened.inventory().volumes.values())
+    # Somebody has put something else behind the target, and has taken that away.
+    assert [opened.export(volume) for volume in volumes] == [{"device": str(copied)}] * 2
+    copied.touch()
+    failures: Failures = {}
+    batches._begin_deletion(opened, list(volumes), failures)
+    assert {name: error.code for name, error in failures.items()} == dict.fromkeys("ab", "failed_precondition")
+    assert controller.withdrawn == []
+    assert "lvchange --deltag brickwork.id=00000000-0000-4000-8000-000000000000 --addtag" in failures["a"].message
+
+
+def test_a_volumes_own_device_is_no_other(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "vga"
+    own.touch()
+    exporting(monkeypatch, own)
+    opened = controller.open()
+    volumes = opened.inventory().volumes
+    assert opened.export(volumes["a"]) == {"device": str(own)}
+    with pytest.raises(StorageError, match="is exported under the id of volume b"):
+        opened.export(volumes["b"])

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -116,7 +116,12 @@ class Kernel:
 
     def write(self, path: Path, text: str, mode: int = 0o600) -> None:
         self.count(f"write {path}")
-        self.really_write(path, text, mode)
+        exporter.write_durably(path, text, mode)
+
+    def write_all(self, texts: Mapping[Path, str]) -> None:
+        for path in texts:
+            self.count(f"write {path}")
+        exporter.write_all_durably(texts)
 
     def run(self, argv: Sequence[str], deadline: Deadline) -> Finished:
         """systemctl."""
@@ -133,8 +138,6 @@ class Kernel:
         self.count(f"replace {old}")
         new.rename(old)
 
-    really_write: Callable[[Path, str, int], None]
-
     def tree(self) -> list[str]:
         """Everything there is, with what it holds; not what the number of a port is."""
         left = []
@@ -149,13 +152,13 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
     found = Kernel(tmp_path)
-    found.really_write = exporter.write_durably
     monkeypatch.setattr(nvmet, "CONFIGFS", found.configfs)
     monkeypatch.setattr(nvmet, "DEBUGFS", tmp_path / "debugfs")
     monkeypatch.setattr(nvmet_boot, "ROOT", tmp_path)
     monkeypatch.setattr(commands, "run", found.run)
     monkeypatch.setattr(nvmet_boot, "write_durably", found.write)
     monkeypatch.setattr(os, "replace", found.replace)
+    monkeypatch.setattr(nvmet_boot, "write_all_durably", found.write_all)
     for name in ("make", "remove", "link", "unlink", "set"):
         monkeypatch.setattr(nvmet, f"_{name}", getattr(found, name))
     return found
@@ -300,6 +303,47 @@ def test_the_file_for_the_boot(exports: nvmet.Nvmet, kernel: Kernel) -> None:
     assert [command for command in kernel.commands if "enable" in command] == [
         ("systemctl", "--quiet", "enable", nvmet_boot.UNIT)
     ]
+
+
+@pytest.mark.parametrize("fitting", [0, 1])
+def test_a_full_disk_saves_nothing_for_any_volume(
+    exports: nvmet.Nvmet, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, fitting: int
+) -> None:
+    connect(exports, volume(HOST1))
+    directory = kernel.root / nvmet_boot.DIRECTORY
+    before = {path.name: path.read_text() for path in directory.iterdir()}
+    monkeypatch.setattr(nvmet_boot, "write_all_durably", exporter.write_all_durably)
+    written: list[int] = []
+
+    def fsync(file: int) -> None:
+        if len(written) >= fitting:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        written.append(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    exports.realise(volume(HOST1, HOST2), DEVICE)
+    exports.realise(volume(HOST2, volume_id=OTHER_ID), DEVICE)
+    with pytest.raises(OSError, match="no space"):
+        exports.save([ID, OTHER_ID])
+    # A reboot must not let in a host whose connection is taken back for that.
+    assert {path.name: path.read_text() for path in directory.iterdir()} == before
+
+
+def test_what_goes_is_forgotten_though_something_else_cannot_be_saved(
+    exports: nvmet.Nvmet, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(exports, volume(HOST1, HOST2))
+    connect(exports, volume(HOST2, volume_id=OTHER_ID))
+    exports.withdraw(volume(HOST1))
+    exports.withdraw(volume(volume_id=OTHER_ID))
+
+    def full(texts: Mapping[Path, str]) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(nvmet_boot, "write_all_durably", full)
+    with pytest.raises(OSError, match="no space"):
+        exports.save([ID, OTHER_ID])
+    assert os.listdir(kernel.root / nvmet_boot.DIRECTORY) == [ID]
 
 
 def test_systemd_that_refuses_the_unit(exports: nvmet.Nvmet, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

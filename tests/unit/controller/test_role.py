@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +16,19 @@ from typing import Any
 import pytest
 import yaml
 
-TASKS = Path(__file__).parents[3] / "roles" / "volume_attachment" / "tasks"
+ROLES = Path(__file__).parents[3] / "roles"
+TASKS = ROLES / "volume_attachment" / "tasks"
+# A module that writes down what it is asked, and answers what the test says.
+STAND_IN = """\
+import json
+from ansible.module_utils.basic import AnsibleModule
+given = json.loads({given!r})
+module = AnsibleModule({{name: {{"type": "raw"}} for name in given["options"]}}, supports_check_mode=True)
+with open(given["asked"], "a") as asked:
+    asked.write(json.dumps([given["name"], module.params]) + "\\n")
+failed = given["answer"].pop("failed", False)
+(module.fail_json if failed else module.exit_json)(**given["answer"])
+"""
 
 
 def calls(file: str, module: str) -> list[dict[str, Any]]:
@@ -72,3 +87,124 @@ def test_a_host_detaches_by_ids_alone() -> None:
     assert len(detaches) == 2
     for task in detaches:
         assert "map(attribute='id')" in task["brickwork.storage.volume_attach"]["volumes"]
+
+
+class Play:
+    """The role's absent.yml on one host, with modules that stand in for ours."""
+
+    options = ("volumes", "backend", "config", "host", "fenced", "state", "timeout", "force")
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._collection = root / "ansible_collections/brickwork/storage"
+        (self._collection / "plugins/modules").mkdir(parents=True)
+        shutil.copytree(ROLES, self._collection / "roles")
+        self.failed = False
+        self.output = ""
+
+    def detach(self, volumes: Any, **answers: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """What the modules are asked, in order, when these volumes are to go."""
+        asked = self._root / "asked"
+        for name in ("volume_connection_info", "volume_attach", "volume_connection"):
+            given = {"name": name, "options": self.options, "asked": str(asked), "answer": answers.get(name, {})}
+            module = self._collection / "plugins/modules" / f"{name}.py"
+            module.write_text(STAND_IN.format(given=json.dumps(given)), encoding="utf-8")
+        variables = {
+            "volume_attachment_volumes": volumes,
+            "volume_attachment_controller": "localhost",
+            "volume_attachment_state": "absent",
+            "ansible_python_interpreter": sys.executable,
+        }
+        role = {"ansible.builtin.include_role": {"name": "brickwork.storage.volume_attachment"}}
+        play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": [role]}
+        playbook = self._root / "play.yml"
+        playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self._root)},
+        )
+        self.failed, self.output = done.returncode != 0, done.stdout + done.stderr
+        lines = asked.read_text(encoding="utf-8").splitlines()
+        return [
+            (name, {key: value for key, value in params.items() if value}) for name, params in map(json.loads, lines)
+        ]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    return Play(tmp_path)
+
+
+def known(name: str, volume_id: str, backend: str = "lvm") -> dict[str, Any]:
+    return {"name": name, "id": volume_id, "backend": backend}
+
+
+def detached(*volumes: dict[str, Any]) -> dict[str, Any]:
+    return {"attachments": [{"volume": volume, "host": "host1"} for volume in volumes]}
+
+
+def test_names_that_differ_in_case_are_two_volumes(play: Play) -> None:
+    volumes = [known("Data", "1"), known("data", "2")]
+    _info, (_attach, detach), (_connection, release) = play.detach(
+        "Data,data,Data",
+        volume_connection_info={"volumes": volumes},
+        volume_attach=detached(*volumes),
+        volume_connection={"connections": [{"volume": volume} for volume in volumes]},
+    )
+    assert not play.failed, play.output
+    assert detach["volumes"] == ["1", "2"]
+    assert release["volumes"] == ["Data", "data"]
+
+
+def test_a_volume_that_stays_on_the_host_is_not_released_for_the_name_of_another(play: Play) -> None:
+    # The second one's name is the first one's id.
+    volumes = [known("first", "1"), known("1", "2")]
+    *_before, (_connection, release) = play.detach(
+        ["first", "1"],
+        volume_connection_info={"volumes": volumes},
+        volume_attach={**detached(volumes[1]), "failed": True, "error_code": "failed_precondition", "msg": "mounted"},
+        volume_connection={"connections": [{"volume": volumes[1]}]},
+    )
+    assert play.failed
+    assert release["volumes"] == ["1"]
+
+
+def test_what_the_host_does_not_know_is_released_all_the_same(play: Play) -> None:
+    *_before, (_connection, release) = play.detach(
+        "data",
+        volume_connection_info={"volumes": [known("data", "1")]},
+        volume_attach=detached({"name": "1", "id": None}),
+        volume_connection={"connections": [{"volume": known("data", "1")}]},
+    )
+    assert not play.failed, play.output
+    assert (release["volumes"], release["host"]) == (["data"], "host1")
+
+
+def test_it_is_the_backend_that_has_the_volumes_which_releases_them(play: Play) -> None:
+    volume = known("data", "1", "second")
+    *_before, (_connection, release) = play.detach(
+        "data",
+        volume_connection_info={"volumes": [volume]},
+        volume_attach=detached(volume),
+        volume_connection={"connections": [{"volume": volume}]},
+    )
+    assert release["backend"] == "second"
+
+
+def test_what_several_backends_have_is_refused_before_the_detach(play: Play) -> None:
+    volumes = [known("data", "1", "one"), known("log", "2", "two")]
+    asked = play.detach("data,log", volume_connection_info={"volumes": volumes})
+    assert [name for name, _params in asked] == ["volume_connection_info"]
+    assert "one and two; say which one with volume_attachment_backend" in " ".join(play.output.split())
+
+
+def test_what_the_controller_takes_for_no_volume_is_not_gone(play: Play) -> None:
+    stranger = {"name": "data", "backend": "lvm", "msg": "The logical volumes data and copy have the same tag."}
+    asked = play.detach("data", volume_connection_info={"volumes": [], "strangers": [stranger]})
+    assert [name for name, _params in asked] == ["volume_connection_info"]
+    assert play.failed
+    assert stranger["msg"] in " ".join(play.output.split())

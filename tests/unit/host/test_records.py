@@ -145,3 +145,10 @@ def test_name_that_fits_two_volumes_of_one_backend() -> None:
         by_name([of("twice", "2"), of("twice", "3")], "twice", "lvm")
     assert (caught.value.code, caught.value.facts["field"]) == ("invalid_argument", "volumes")
     assert caught.value.facts["candidates"] == ["2", "3"]
+
+
+def test_an_id_is_never_in_doubt() -> None:
+    known = [of("data", "1"), of("1", "2")]
+    assert by_name(known, "1", None) == known[0]
+    assert by_name(known, "2", None) == known[1]
+    assert by_name(known[1:], "1", None) == known[1]

@@ -11,6 +11,7 @@ host that may have access, and the same call again, or its opposite, finishes th
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional
@@ -25,7 +26,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.config import Section
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.libraries import require
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import tags, usage
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lvm2, tags, usage
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.lvm2 import LogicalVolume, VolumeGroup
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.provisioning import (
     LogicalVolumes,
@@ -247,7 +248,9 @@ class LvmBackend(LogicalVolumes):
     def export(self, volume: Volume) -> Optional[dict[str, Any]]:
         self._refuse_other_protocols(volume)
         with self._reading(volume):
-            return self._exporter.export(volume.id)
+            export = self._exporter.export(volume.id)
+        self._refuse_twin(volume, self._exporter.devices(export) if export else set())
+        return export
 
     def wanted_export(self, volume: Volume) -> Optional[dict[str, Any]]:
         if not volume.holders:
@@ -380,6 +383,18 @@ class LvmBackend(LogicalVolumes):
                 "aborted",
                 f"{item.name} could not be read, or changed meanwhile: {error}; repeat the call.",
             ) from None
+
+    def _refuse_twin(self, volume: Volume, exported: set[str]) -> None:
+        """A copy of a volume group has the same tags: what is exported under the id may be the volume that was copied."""
+        own = {entry.device for entry in (self._found.get(volume.name),) if entry}
+        for device in sorted(exported - own):
+            if device.startswith(lvm2.DEVICES) and os.path.exists(device):
+                path = f"{self._settings.volume_group}/{volume.name}"
+                raise StorageError(
+                    "failed_precondition",
+                    f"Another logical volume, {device}, is exported under the id of volume {volume.name}, {volume.id}. If {path} is a copy "
+                    f"of that, give it an id of its own: lvchange --deltag {tags.ID}{volume.id} --addtag {tags.ID}$(uuidgen) {path}",
+                )
 
     def _refuse_other_protocols(self, volume: Volume) -> None:
         """What was exported by another protocol cannot be seen, or closed, by this one."""

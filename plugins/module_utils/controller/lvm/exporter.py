@@ -95,6 +95,10 @@ class Exporter(ABC):
         """The export as it is, without secrets; None where there is none, and none is saved."""
 
     @abstractmethod
+    def devices(self, export: Mapping[str, Any]) -> set[str]:
+        """What is behind an export, as export() tells it."""
+
+    @abstractmethod
     def wanted(self, volume: Volume, device: str) -> dict[str, Any]:
         """The export as it is to be, for the volume's holders."""
 
@@ -141,15 +145,29 @@ def require_local(address: str) -> None:
 
 def write_durably(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file as a whole: a power cut leaves the old one or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = _unfinished(path)
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    _sync_directory(path.parent)
+    write_all_durably({path: text}, mode)
+
+
+def write_all_durably(texts: Mapping[Path, str], mode: int = 0o600) -> None:
+    """Replace files, each as a whole; none of them where one cannot be written."""
+    written: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            written[path] = new = _unfinished(path)
+            new.unlink(missing_ok=True)
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError:
+        for new in written.values():
+            new.unlink(missing_ok=True)
+        raise
+    for path, new in written.items():
+        os.replace(new, path)
+    for directory in {path.parent for path in texts}:
+        _sync_directory(directory)
 
 
 def remove_durably(path: Path) -> None:

@@ -197,13 +197,31 @@ class FibreChannel(lio.Lio):
         rtslib = self._rtslib
         fabric = rtslib.FabricModule(self._ports()[wwpn])
         group = rtslib.TPG(rtslib.Target(fabric, f"naa.{wwpn}"), 1)
+        self._refuse_demo_mode(Path(group.path))
         group.enable = True
         return Path(group.path)
 
+    def _refuse_demo_mode(self, group: Path) -> None:
+        """Whoever set it has to change it: hosts may depend on that."""
+
+        def attribute(name: str) -> str:
+            path = group / "attrib" / name
+            return lio.text(path) if path.exists() else ""
+
+        # By default qla2xxx lets everybody log in, and see nothing.
+        if attribute("generate_node_acls") == "1" and attribute("demo_mode_login_only") != "1":
+            raise StorageError(
+                "failed_precondition",
+                f"The Fibre Channel port {_wwpn(group)} of this controller gives every LUN to every host that sees it "
+                "(generate_node_acls, without demo_mode_login_only). Set generate_node_acls to 0, for example with targetcli, or leave "
+                "the port out of target_wwpns.",
+                field="target_wwpns",
+            )
+
     def _luns(self, volume_id: str) -> dict[Path, int]:
         """Where the volume is a LUN, by the target's group, and the number there."""
-        links = ((group, lun) for group in _groups() for lun in _entries(group / "lun"))
-        return {group: _number_at(lun) for group, lun in links if _tied_to(lun) == volume_id}
+        found = ((group, _number_tied_to(group / "lun", volume_id)) for group in _groups())
+        return {group: number for group, number in found if number is not None}
 
     def _number(self, volume: Volume, holder: Holder) -> int:
         """The LUN as the host sees it, or is to see it."""
@@ -338,13 +356,22 @@ def _number_at(lun: Path) -> int:
 
 def _number_in(acl: Path, lun: int) -> Optional[int]:
     """The number by which a host's port sees a LUN of the target."""
-    return next((_number_at(mapped) for mapped in _mapped(acl) if _tied_to(mapped) == f"lun_{lun}"), None)
+    return _number_tied_to(acl, f"lun_{lun}")
 
 
-def _tied_to(lun: Path) -> Optional[str]:
+def _number_tied_to(directory: Path, name: str) -> Optional[int]:
+    """The LUN in a directory that is a link to this. There may be thousands, so nothing is made of the others."""
+    try:
+        luns = [entry for entry in os.listdir(directory) if entry.startswith("lun_")]
+    except FileNotFoundError:
+        return None
+    return next((int(lun[len("lun_") :]) for lun in luns if _tied_to(f"{directory}/{lun}") == name), None)
+
+
+def _tied_to(lun: Path | str) -> Optional[str]:
     """What a LUN is a link to, by its name."""
     link = lio.tied_to(lun)
-    return link.name if link else None
+    return os.path.basename(link) if link else None
 
 
 def _tie(lun: Path, to: Path) -> None:

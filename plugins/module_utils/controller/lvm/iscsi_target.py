@@ -69,7 +69,7 @@ class PortalGroup:
         link = lio.tied_to(self._path / "lun" / LUN)
         if link is None:
             return None, None
-        storage_object = lio.CONFIGFS / "core" / link.parent.name / link.name
+        storage_object = lio.CONFIGFS / "core" / Path(link).parent.name / Path(link).name
         if lio.text(storage_object / "enable") != "1":
             return None, None
         serial = lio.text(storage_object / "wwn/vpd_unit_serial").partition(":")[2].strip()
@@ -93,5 +93,5 @@ class PortalGroup:
             initiator,
             "" if user in UNSET else user,
             "" if secret in UNSET else secret,
-            link is not None and link.name == LUN,
+            link is not None and Path(link).name == LUN,
         )

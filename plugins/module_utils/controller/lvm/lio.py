@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -51,6 +51,9 @@ class Lio(Exporter):
 
     def wwn(self, volume_id: str) -> str:
         return wwn(volume_id)
+
+    def devices(self, export: Mapping[str, Any]) -> set[str]:
+        return {export["device"]} if export["device"] else set()
 
     def has_open(self, volume_id: str) -> bool:
         return _adapter_of(volume_id) is not None
@@ -175,14 +178,14 @@ def text(path: Path) -> str:
         return file.read().strip()
 
 
-def tied_to(lun: Path) -> Optional[Path]:
+def tied_to(lun: Path | str) -> Optional[str]:
     """What a LUN is a link to; None without the LUN, or where a call was killed before it made the link."""
     try:
         with os.scandir(lun) as entries:
             links = [entry.path for entry in entries if entry.is_symlink()]
-    except FileNotFoundError:
+        return os.readlink(links[0]) if links else None
+    except FileNotFoundError:  # or another call has just taken it away
         return None
-    return Path(os.readlink(links[0])) if links else None
 
 
 def device_of(volume_id: str) -> Optional[str]:
@@ -191,14 +194,15 @@ def device_of(volume_id: str) -> Optional[str]:
     return text(adapter / volume_id / "udev_path") if adapter else None
 
 
-def _adapters() -> list[Path]:
+def _adapters() -> list[str]:
     """The directories of storage objects, one for each."""
     core = CONFIGFS / "core"
-    return [core / name for name in os.listdir(core) if name.startswith(ADAPTER)] if core.is_dir() else []
+    return [f"{core}/{name}" for name in os.listdir(core) if name.startswith(ADAPTER)] if core.is_dir() else []
 
 
 def _adapter_of(volume_id: str) -> Optional[Path]:
-    return next((adapter for adapter in _adapters() if os.path.isdir(adapter / volume_id)), None)
+    # There may be thousands: no Path is made of the others.
+    return next((Path(adapter) for adapter in _adapters() if os.path.isdir(f"{adapter}/{volume_id}")), None)
 
 
 def _number_of(adapter: Path) -> int:
@@ -215,8 +219,10 @@ def _free_number() -> int:
 def _remove_empty_adapters() -> None:
     """A call that was killed may leave the directory in which a storage object was to be made, or was."""
     for adapter in _adapters():
-        if not any(entry.is_dir() for entry in adapter.iterdir()):
-            adapter.rmdir()
+        with os.scandir(adapter) as entries:
+            empty = not any(entry.is_dir() for entry in entries)
+        if empty:
+            os.rmdir(adapter)
 
 
 def _marker(volume_id: str) -> Path:

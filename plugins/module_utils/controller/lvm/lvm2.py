@@ -17,6 +17,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # Without that setting, a report in JSON takes LVM's error messages into itself.
 REPORT = ("--reportformat", "json", "--config", "log/report_command_log=0", "--units", "b", "--nosuffix")
+# How the devices of logical volumes begin; the UUIDs of the volume group and of the logical volume follow.
+DEVICES = "/dev/disk/by-id/dm-uuid-LVM-"
 # Device-mapper's limit for a name, which holds the volume group's name too, every hyphen doubled.
 NAME_LIMIT = 127
 RESERVED_STARTS = ("snapshot", "pvmove")
@@ -225,4 +227,4 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 def _device(group_uuid: str, volume_uuid: str) -> str:
     """The device by the UUIDs: unlike /dev/GROUP/NAME it never names another logical volume, whatever is renamed or made anew."""
-    return "/dev/disk/by-id/dm-uuid-LVM-" + (group_uuid + volume_uuid).replace("-", "")
+    return DEVICES + (group_uuid + volume_uuid).replace("-", "")

@@ -104,6 +104,9 @@ class Nvmet(Exporter):
         saved = self._boot.saved(volume_id) == self._to_save(present)
         return _as_dict(present, saved) if present or not saved else None
 
+    def devices(self, export: Mapping[str, Any]) -> set[str]:
+        return {subsystem["device"] for subsystem in export["subsystems"].values() if subsystem["device"]}
+
     def wanted(self, volume: Volume, device: str) -> dict[str, Any]:
         return _as_dict({holder.host: self._wanted(volume, device, holder) for holder in volume.holders}, True)
 

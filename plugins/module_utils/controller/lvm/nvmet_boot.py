@@ -16,6 +16,7 @@ from pathlib import Path
 from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import (
     remove_durably,
+    write_all_durably,
     write_durably,
 )
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
@@ -154,11 +155,10 @@ class NvmetBoot:
         if any(exports.values()):
             self._install()
         for volume_id, text in exports.items():
-            path = self._file(volume_id)
-            if text:
-                write_durably(path, text)
-            else:
-                remove_durably(path)
+            if not text:
+                remove_durably(self._file(volume_id))
+        # All or none: what cannot be saved is taken back, and must not have been saved in part.
+        write_all_durably({self._file(volume_id): text for volume_id, text in exports.items() if text})
         if not self._has_files():
             self._remove()
 
