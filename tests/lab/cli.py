@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(lab: Lab, options: argparse.Namespace) -> int:
     commands: dict[str, Callable[[], int | None]] = {
         "up": lambda: lab.up(_wanted(options)),
+        "images": lambda: lab.images(_wanted(options)),
         "down": lab.down,
         "status": lambda: _status(lab),
         "ssh": lambda: lab.ssh(options.host, options.remote),
@@ -70,38 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start the lab, or what is missing of it")
-    up.add_argument("--hosts", type=_hosts, default=2, help="how many hosts beside the controller (default: 2)")
-    up.add_argument(
-        "--debian12",
-        type=_some,
-        default=0,
-        metavar="N",
-        help="how many of them run Debian 12, the last ones (default: 0)",
-    )
-    up.add_argument(
-        "--bare",
-        action="store_true",
-        help="add a machine of each Debian that has nothing of storage, and what they can install, served by the lab",
-    )
-    up.add_argument(
-        "--hypervisor",
-        type=_hypervisor,
-        metavar="{" + ",".join(hypervisor.CHOICES) + "}",
-        default=os.environ.get("LAB_HYPERVISOR", hypervisor.AUTO),
-        help="default: $LAB_HYPERVISOR, else auto: kvm if it works, else uml if it has all that is needed, else qemu",
-    )
-    up.add_argument(
-        "--needs",
-        type=_needs,
-        default=frozenset(),
-        metavar="NEED[,NEED]",
-        help=f"what the machines must be able to do beyond iSCSI: {', '.join(hypervisor.NEEDS)}",
-    )
+    images = commands.add_parser("images", help="build what such a lab needs, and start nothing")
+    for command in (up, images):
+        _add_wanted(command)
     up.add_argument(
         "--replace",
         action="store_true",
         help="take a lab down that is up if a new one would have another hypervisor or newer images",
     )
+    images.set_defaults(replace=False)
     commands.add_parser("down", help="end the lab and remove all that it left")
     commands.add_parser("status", help="show the machines; exit 1 if one of them is off")
     for name, help_ in (
@@ -125,6 +103,37 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("cut", "heal"):
             command.add_argument("network", metavar="NETWORK", choices=plan.STORAGE_NETWORKS)
     return parser
+
+
+def _add_wanted(parser: argparse.ArgumentParser) -> None:
+    """What a lab is to be."""
+    parser.add_argument("--hosts", type=_hosts, default=2, help="how many hosts beside the controller (default: 2)")
+    parser.add_argument(
+        "--debian12",
+        type=_some,
+        default=0,
+        metavar="N",
+        help="how many of them run Debian 12, the last ones (default: 0)",
+    )
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="add a machine of each Debian that has nothing of storage, and what they can install, served by the lab",
+    )
+    parser.add_argument(
+        "--hypervisor",
+        type=_hypervisor,
+        metavar="{" + ",".join(hypervisor.CHOICES) + "}",
+        default=os.environ.get("LAB_HYPERVISOR", hypervisor.AUTO),
+        help="default: $LAB_HYPERVISOR, else auto: kvm if it works, else uml if it has all that is needed, else qemu",
+    )
+    parser.add_argument(
+        "--needs",
+        type=_needs,
+        default=frozenset(),
+        metavar="NEED[,NEED]",
+        help=f"what the machines must be able to do beyond iSCSI: {', '.join(hypervisor.NEEDS)}",
+    )
 
 
 def _some(text: str) -> int:

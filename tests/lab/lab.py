@@ -76,6 +76,15 @@ class Lab:
                     self._wait(awaited, made)
             self._write_for_ansible(machines)
 
+    def images(self, wanted: Wanted) -> None:
+        """Build what a new lab would need, without it."""
+        hypervisor = choose(wanted.hypervisor, wanted.needs, _kvm_works)
+        hosts = plan.systems([], wanted.hosts, wanted.debian12, wanted.bare)
+        for system in dict.fromkeys(machine.system for machine in plan.machines(hosts)):
+            image.get(SYSTEMS[system], _HYPERVISORS[hypervisor].kernel())
+        if wanted.bare:
+            archive.get()
+
     def down(self) -> None:
         with self._locked():
             dismantle(self.id)

@@ -39,6 +39,18 @@ class Lab:
                 stderr=subprocess.STDOUT,
             )
 
+    def build_images(self) -> None:
+        """Have what it needs made in the background, for the time when it is its turn; `up` waits for that."""
+        with self._log.with_suffix(".images.log").open("w") as log:
+            subprocess.Popen(
+                ["nice", sys.executable, "tests/lab", "images", *self._machines.options],
+                cwd=ROOT,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
     def is_up(self) -> bool:
         """Wait until the lab is up; show how it came up, once."""
         if self._process is None:

@@ -52,9 +52,12 @@ def main(wanted: Sequence[str]) -> int:
 
     BUILD.mkdir(exist_ok=True)
     order = list(in_order(chosen))
-    # Booting the first lab takes about as long as the stages that need none.
-    if first := next((lab for _stage, lab in order if lab), None):
-        first.start()
+    # Booting the first lab takes about as long as the stages that need none, and so does building what the others need.
+    for number, lab in enumerate(dict.fromkeys(lab for _stage, lab in order if lab)):
+        if number == 0:
+            lab.start()
+        else:
+            lab.build_images()
     results = [_run(stage, lab) for stage, lab in order]
     say(table(results))
     if told := reasons(results):
