@@ -53,7 +53,6 @@ def info(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """
     backends = open_backends(params["config"], params["backend"], BACKEND_SECONDS)
     names = None if params["volumes"] is None else names_of_volumes(params["volumes"])
-    there: set[str] = set()
     known: dict[str, list[Outcome]] = {}
     strangers: list[dict[str, str]] = []
     failed: list[Outcome] = []
