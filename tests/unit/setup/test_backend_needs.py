@@ -114,7 +114,7 @@ def test_what_is_wrong_for_all_backends_is_told_before_anything_is_done(text: st
     assert message in str(raised.value)
 
 
-READABLE = """\
+READABLE = f"""\
 # a comment
 [DEFAULT]
 enabled_backends = one, two
@@ -132,9 +132,9 @@ twice = 2
 several = a,
    b,
 \tc
-
+{"  "}
 empty =
-[two]
+[two]{"  "}
 [one]
 again = yes
 """
