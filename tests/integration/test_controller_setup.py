@@ -37,7 +37,7 @@ volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
 volume_group = vg-cinder
 target_helper = lioadm
 target_ip_address = {a}
-san_password = {password}
+chap_password = {password}
 """
 # What a run in check mode must leave alone.
 STATE = """
@@ -224,7 +224,7 @@ def test_volumes_go(ready: Controller) -> None:
         (".LVMVolumeDriver", ".LVMDriver", "Cinder has no driver cinder.volume.drivers.lvm.LVMDriver"),
         ("lvm.LVMVolumeDriver", "pure.PureISCSIDriver", "needs Python's pypureclient"),
         ("volume_driver = lvm", "volume_driver = lwm", "there is no driver 'lwm'; there is cinder_service, lvm"),
-        ("san_password = ", "san_password ", f"{CONFIG}: line 15 is not in the form option = value"),
+        ("chap_password = ", "chap_password ", f"{CONFIG}: line 15 is not in the form option = value"),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_is_refused(
