@@ -26,9 +26,10 @@ rbd_user = volumes
 rbd_ceph_conf = /run/ceph-lab/volumes.conf
 rbd_keyring_conf = /run/ceph-lab/volumes.keyring
 """
+# The lock of a client that was killed stays until Ceph takes the client for dead.
 LOOK = """
 rbd() { command rbd --conf /run/ceph-lab/ceph.conf --pool volumes "$@"; }
-rbd ls --long
+rbd ls --long | sed 's/ *excl *$//'
 rbd trash ls --all
 for image in $(rbd ls); do rbd snap ls --all "$image" | tr -s ' ' | cut -d ' ' -f 3-7; done
 """
