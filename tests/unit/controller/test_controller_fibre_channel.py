@@ -220,6 +220,17 @@ def test_a_number_that_is_saved_is_not_free(exports: FibreChannel, kernel: Lio) 
     assert lun(exports, HOST1, ALIKE) == taken + 1
 
 
+def test_what_is_lost_is_made_again_by_the_same_numbers(exports: FibreChannel, kernel: Lio) -> None:
+    connect(exports, volume(HOST1))
+    connect(exports, volume(HOST1, volume_id=ALIKE))
+    release(exports, volume())
+    number, saved = lun(exports, HOST1, ALIKE), kernel.saved
+    shutil.rmtree(kernel.configfs)
+    assert lun(exports, HOST1, ALIKE) == number
+    connect(exports, volume(HOST1, volume_id=ALIKE))
+    assert kernel.saved == saved
+
+
 def test_no_free_number(exports: FibreChannel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fibre_channel, "FIRST_LUNS", 1)
     monkeypatch.setattr(fibre_channel, "MOST_LUN", 1)
@@ -280,6 +291,7 @@ def test_killed_at_every_change(
     exports: FibreChannel, monkeypatch: pytest.MonkeyPatch, kernel: Lio, beginning: str, ending: str
 ) -> None:
     held, free = volume(HOST1, HOST2), volume()
+    numbers = [lun(exports, holder) for holder in held.holders]
     left: Optional[int] = None
 
     def counting(really: Any) -> Any:
@@ -309,6 +321,7 @@ def test_killed_at_every_change(
         if exports.export(ID) != wanted:
             connect(exports, held) if connected else release(exports, free)
         assert exports.export(ID) == (wanted if connected else None), moment
+        assert not connected or [lun(exports, holder) for holder in held.holders] == numbers, moment
         if connected:
             release(exports, free)
         assert not list(kernel.configfs.rglob("lun_*")), moment

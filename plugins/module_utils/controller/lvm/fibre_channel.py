@@ -237,26 +237,30 @@ class FibreChannel(lio.Lio):
         for number in self._luns(volume_id).values():
             return number
         taken: set[int] = {_number_at(lun) for group in _groups() for lun in _entries(group / "lun")}
-        taken |= {lun["index"] for group in self._saved_groups() for lun in group.get("luns", [])}
-        return min(set(range(len(taken) + 1)) - taken)
+        own: set[int] = set()
+        for group in self._saved_groups():
+            mine = _saved_luns(group, volume_id)
+            own |= mine
+            taken |= {lun["index"] for lun in group.get("luns", [])} - mine
+        return min(own - taken or set(range(len(taken) + 1)) - taken)
 
     def _free_number(self, volume: Volume, holder: Holder) -> int:
         """A LUN that the host does not see yet.
 
-        Looking for it begins at another place for each volume: a number that was another volume's a moment ago would bring its
-        data to where a stale device of that is.
+        What is saved of the volume comes first: the host may know it by that number. Otherwise looking for one begins at another
+        place for each volume: a number that was another volume's a moment ago would bring its data to where a stale device of that is.
         """
         acls = [_acl(group, name) for group in _groups() for name in holder.names]
         taken: set[int] = {_number_at(mapped) for acl in acls for mapped in _mapped(acl)}
-        taken |= {
-            mapped["index"]
-            for group in self._saved_groups()
-            for acl in group.get("node_acls", [])
-            if acl["node_wwn"][len("naa.") :] in holder.names
-            for mapped in acl.get("mapped_luns", [])
-        }
+        own: set[int] = set()
+        for group in self._saved_groups():
+            mine = _saved_luns(group, volume.id)
+            for acl in group.get("node_acls", []):
+                if acl["node_wwn"][len("naa.") :] in holder.names:
+                    for mapped in acl.get("mapped_luns", []):
+                        (own if mapped["tpg_lun"] in mine else taken).add(mapped["index"])
         first = int(volume.id.replace("-", ""), 16) % FIRST_LUNS
-        near = [1 + (first + step) % FIRST_LUNS for step in range(FIRST_LUNS)]
+        near = [*sorted(own), *(1 + (first + step) % FIRST_LUNS for step in range(FIRST_LUNS))]
         free = set(range(1, MOST_LUN + 1)) - taken
         if free:
             return next((number for number in near if number in free), min(free))
@@ -269,6 +273,11 @@ class FibreChannel(lio.Lio):
         for target in self._saved().get("targets", []):
             if target.get("fabric") in FABRICS:
                 yield from target.get("tpgs", [])
+
+
+def _saved_luns(group: Mapping[str, Any], volume_id: str) -> set[int]:
+    """The volume's LUNs at a target, as they are saved: one, or none."""
+    return {lun["index"] for lun in group.get("luns", []) if lun["storage_object"].rpartition("/")[2] == volume_id}
 
 
 def _merged(saved: Mapping[str, Any], present: Mapping[str, Any], changed: set[str]) -> dict[str, Any]:
