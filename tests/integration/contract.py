@@ -43,6 +43,7 @@ class Storage:
         while_connected: whether a volume can grow, and be copied, while a host holds it; else nobody can have it while it has snapshots,
             either.
         delays: how long after a moment the module is killed, where that is tried; a little later, a program that it started is at work.
+            After the last moments the module would be done by then: the second of them is 0.
         hosts: two of the lab; for the tests of one host that one.
     """
 
@@ -53,7 +54,7 @@ class Storage:
     paths: int = 2
     tells_of_growth: bool = False
     while_connected: bool = True
-    delays: tuple[float, ...] = (0.0, 0.3)
+    delays: tuple[float, ...] = (0.3, 0.0)
     hosts: tuple[str, ...] = ("host1", "host2")
 
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:

@@ -78,7 +78,6 @@ class Watcher:
     def __init__(self, moment: int, delay: float) -> None:
         self._moment = moment
         self._delay = delay
-        self._count = os.open(COUNT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         # The module is the first to come here; a driver's process, and what that starts, come later.
         with contextlib.suppress(FileExistsError):
             module = os.open(MODULE, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -89,8 +88,12 @@ class Watcher:
         done = touches(event, arguments)
         if done is None:
             return
-        os.write(self._count, done.encode("ascii", "replace")[: LINE - 1].ljust(LINE - 1) + b"\n")
-        if os.fstat(self._count).st_size == self._moment * LINE:
+        # Opened each time: a copy of the process closes what that had open.
+        count = os.open(COUNT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(count, done.encode("ascii", "replace")[: LINE - 1].ljust(LINE - 1) + b"\n")
+        size = os.fstat(count).st_size
+        os.close(count)
+        if size == self._moment * LINE:
             if self._delay:
                 threading.Timer(self._delay, self._kill).start()
             else:

@@ -40,7 +40,7 @@ def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"set -- start 10.77.1.10\n{SERVICE}")
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
     # The work is done in a library, whose steps nobody sees: somewhere in it.
-    delays = (0.2, 1.0, 0.5)
+    delays = (0.2, 0.0, 1.0, 0.5)
     yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK, paths=1, tells_of_growth=True, delays=delays)
     lab.ssh("controller", f"rm {CONFIG}\nset -- stop\n{SERVICE}")
 

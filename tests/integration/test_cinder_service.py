@@ -225,12 +225,19 @@ class TestKilled(Untouched):
     @SOON
     def test_growing(self, storage: Storage, delay: float) -> None:
         wanted = {"volumes": [DATA], "size": str(2 * SIZE)}
+        without = storage.listing()
         storage.volume(DATA, size=str(SIZE))
-        for _moment, _repeated in self.kills(storage, "volume", delay, wanted):
-            assert storage.module("volume", **wanted)["volumes"][0]["size_bytes"] == 2 * SIZE
-            assert not storage.module("volume", **wanted)["changed"]
+        grown: list[str] = []
+        for moment, repeated in self.kills(storage, "volume", delay, wanted):
+            if repeated:
+                assert storage.module("volume", **wanted)["volumes"][0]["size_bytes"] == 2 * SIZE
+                assert not storage.module("volume", **wanted)["changed"]
+                grown = grown or storage.listing()
+                assert storage.listing() == grown, f"after moment {moment}"
             storage.volume(DATA, state="absent")
+            assert storage.listing() == without, f"after moment {moment}"
             storage.volume(DATA, size=str(SIZE))
+        assert storage.listing() == grown
 
     def kills(
         self, storage: Storage, module: str, delay: float, arguments: dict[str, Any]
