@@ -215,24 +215,39 @@ def test_volumes_go(ready: Controller) -> None:
     assert int(ready.ssh(EXPORTED)) == 0
 
 
-@pytest.mark.parametrize("options", [(), ("--check",)])
+CINDERS_LVM = "volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver\nvolume_group = vg-cinder"
+MISSPELT = (
+    "volume_group = vg0",
+    "volume_grup = vg0",
+    "[lvm] volume_grup: driver lvm has no such option; did you mean volume_group",
+)
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
-        ("volume_group = vg0", "volume_grup = vg0", "[lvm] volume_grup: driver lvm has no such option; did you mean volume_group?"),
-        ("target_helper", "target_helpr", "[cinder] target_helpr: target_helpr is no option of"),
-        (".LVMVolumeDriver", ".LVMDriver", "Cinder has no driver cinder.volume.drivers.lvm.LVMDriver"),
-        ("lvm.LVMVolumeDriver", "pure.PureISCSIDriver", "needs Python's pypureclient"),
-        ("volume_driver = lvm", "volume_driver = lwm", "there is no driver 'lwm'; there is cinder_service, lvm"),
-        ("chap_password = ", "chap_password ", f"{CONFIG}: line 15 is not in the form option = value"),
+        pytest.param(*MISSPELT, id="option"),
+        pytest.param("target_helper", "target_helpr", "[cinder] target_helpr: target_helpr is no option of", id="option of Cinder's"),
+        pytest.param(".LVMVolumeDriver", ".LVMDriver", "Cinder has no driver cinder.volume.drivers.lvm.LVMDriver", id="driver of Cinder's"),
+        pytest.param(
+            CINDERS_LVM,
+            "volume_driver = cinder.volume.drivers.pure.PureISCSIDriver\nsan_ip = 192.0.2.1\npure_api_token = token",
+            "needs Python's pypureclient",
+            id="library",
+        ),
+        pytest.param("= lvm\nvolume_group", "= lwm\nvolume_group", "there is no driver 'lwm'; there is cinder_service, lvm", id="driver"),
+        pytest.param("chap_password = ", "chap_password ", f"{CONFIG}: line 15 is not in the form option = value", id="form"),
     ],
 )  # fmt: skip
-def test_a_wrong_configuration_is_refused(
-    ready: Controller, right: str, wrong: str, told: str, options: tuple[str, ...]
-) -> None:
-    said = ready.refuse(*options, backends=ready.backends.replace(right, wrong))
+def test_a_wrong_configuration_is_refused(ready: Controller, right: str, wrong: str, told: str) -> None:
+    said = ready.refuse(backends=ready.backends.replace(right, wrong))
     assert told in said
     assert PASSWORD not in said
+
+
+def test_check_mode_refuses_it_too(ready: Controller) -> None:
+    right, wrong, told = MISSPELT
+    assert told in ready.refuse("--check", backends=ready.backends.replace(right, wrong))
 
 
 def test_a_right_configuration_takes_the_place_of_another(ready: Controller) -> None:
