@@ -26,7 +26,7 @@ rbd_user = volumes
 rbd_ceph_conf = /run/ceph-lab/volumes.conf
 rbd_keyring_conf = /run/ceph-lab/volumes.keyring
 """
-# The lock of a client that was killed stays until Ceph takes the client for dead.
+# The lock of a client that was killed stays until another client writes, which takes it over.
 LOOK = """
 rbd() { command rbd --conf /run/ceph-lab/ceph.conf --pool volumes "$@"; }
 rbd ls --long | sed 's/ *excl *$//'
