@@ -50,8 +50,14 @@ FORGET_POOL = "lvremove --yes --quiet vg0/vg0-pool 2>/dev/null; true"
 @pytest.fixture(scope="module")
 def storage(lab: Lab) -> Iterator[Storage]:
     lab.ssh("controller", f"cat > {CONFIG} <<'CONF'{SETTINGS}CONF")
-    yield Storage(lab, CONFIG, LOOK + cinder_records.LOOK)
+    yield loaded(Storage(lab, CONFIG, LOOK + cinder_records.LOOK))
     lab.ssh("controller", f"rm {CONFIG}; {FORGET_POOL}")
+
+
+def loaded(storage: Storage) -> Storage:
+    """The driver makes its pool when it is loaded, whatever it is asked then."""
+    storage.module("volume_backend_info")
+    return storage
 
 
 class TestFlow(Flow):
@@ -139,7 +145,7 @@ volume_clear_size = 1
 def of_a_type(lab: Lab, lvm_type: str) -> Iterator[Storage]:
     config = f"/etc/brickwork/test-cinder-lvm-{lvm_type}.conf"
     lab.ssh("controller", f"cat > {config} <<'CONF'{KILLED.format(type=lvm_type)}CONF\n{FORGET_POOL}")
-    yield Storage(lab, config, LOOK + cinder_records.LOOK)
+    yield loaded(Storage(lab, config, LOOK + cinder_records.LOOK))
     lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
 
 
