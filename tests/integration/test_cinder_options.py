@@ -57,4 +57,4 @@ def test_every_driver_is_listed_with_its_protocol_and_options(lab: Lab) -> None:
     names = {driver["driver"].removeprefix("cinder.volume.drivers.") for driver in loaded}
     names.update(option for driver in loaded for option in driver["options"])
     missing = sorted(name for name in names if f"``{name}``" not in page)
-    assert not missing, f"write docs/docsite/rst/cinder_drivers.rst anew with docs/cinder_drivers: {missing}"
+    assert not missing, f"write docs/docsite/rst/cinder_drivers.rst anew with docs/cinder_drivers.py: {missing}"

@@ -73,7 +73,7 @@ def _become(program: Callable[[list[str]], object], words: list[str], output: in
             except SystemExit as ended:
                 status = ended.code
             except Exception as error:  # whatever it is, it ends the program
-                print(f"{type(error).__name__}: {error}")
+                printed.write(f"{type(error).__name__}: {error}\n")
     finally:
         # The rest of the process's own end is not the copy's.
         os._exit(status if isinstance(status, int) else 1)

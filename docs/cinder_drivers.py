@@ -1,10 +1,10 @@
-#!/usr/bin/env python3
 # Copyright: brickwork.storage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write the list of Cinder's drivers into the manual, from the result of volume_backend_info with drivers: true.
 
-    .lab/run .venv/bin/ansible -i .lab/inventory.yml controller -m brickwork.storage.volume_backend_info -a drivers=true | docs/cinder_drivers
+.lab/run .venv/bin/ansible -i .lab/inventory.yml controller -m brickwork.storage.volume_backend_info -a drivers=true |
+    python3 docs/cinder_drivers.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).resolve().parent / "docsite/rst/cinder_drivers.rst"
-BEGIN = ".. Written by docs/cinder_drivers, from here\n"
+BEGIN = ".. Written by docs/cinder_drivers.py, from here\n"
 PREFIX = "cinder.volume.drivers."
 WIDTH = 138
 TABLE = """
