@@ -16,7 +16,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Optional
 
@@ -94,15 +93,21 @@ class Watcher:
         size = os.fstat(count).st_size
         os.close(count)
         if size == self._moment * LINE:
+            doomed = (int(MODULE.read_text()), os.getpid())
             if self._delay:
-                threading.Timer(self._delay, self._kill).start()
-            else:
-                self._kill()
+                kill_later(doomed, self._delay)
+                return
+            for process in doomed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
-    def _kill(self) -> None:
-        for process in (int(MODULE.read_text()), os.getpid()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+
+def kill_later(processes: tuple[int, ...], delay: float) -> None:
+    """Have processes killed by one that outlives them: a copy of the driver's process may end before its time has come."""
+    command = f"sleep {delay}; kill -KILL {' '.join(map(str, processes))}"
+    # It must not keep the module's output open, for whose end Ansible waits.
+    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ, file_actions=silent, setsid=True)
 
 
 if AT.exists():
