@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
@@ -61,10 +62,32 @@ def exclusive(name: str, purpose: str, deadline: Deadline, directory: Path = LOC
     with open(_open(path), "a+", encoding="utf-8") as lock:
         if not _locked(lock.fileno(), deadline):
             raise StorageError("aborted", _held_message(path, deadline))
-        lock.truncate(0)
-        lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose}))
-        lock.flush()
+        _sign(lock, purpose)
         yield
+
+
+@contextlib.contextmanager
+def exclusive_if_free(name: str, purpose: str, directory: Path = LOCK_DIRECTORY) -> Iterator[bool]:
+    """Hold the lock I(name) as exclusive() does, or, where another call holds it, go on without at once.
+
+    Yields:
+        Whether it is held.
+
+    Raises:
+        StorageError: C(permission_denied) for who is not root.
+    """
+    with open(_open(directory / f"{name}.lock"), "a+", encoding="utf-8") as lock:
+        free = _locked_at_once(lock.fileno())
+        if free:
+            _sign(lock, purpose)
+        yield free
+
+
+def _sign(lock: TextIO, purpose: str) -> None:
+    """Write into a lock who holds it."""
+    lock.truncate(0)
+    lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose}))
+    lock.flush()
 
 
 def _open(path: Path) -> int:
@@ -81,12 +104,19 @@ def _open(path: Path) -> int:
 
 def _locked(lock: int, deadline: Deadline) -> bool:
     """Lock an open file, and wait for that in the kernel's queue: it serves in turn, and forgets whoever is killed."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if _locked_at_once(lock):
         return True
     locked = threading.Event()
     threading.Thread(target=_queue, args=(os.dup(lock), locked), daemon=True).start()
     return locked.wait(deadline.remaining())
+
+
+def _locked_at_once(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _queue(lock: int, locked: threading.Event) -> None:

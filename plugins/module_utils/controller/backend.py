@@ -176,6 +176,8 @@ class Backend(ABC):
     protocol: str
     # Of C(clone), C(grow), C(share), C(snapshot).
     capabilities: frozenset[str]
+    # Whether connect() and disconnect() fail unless the record is what it was to be. Else it is read again and compared.
+    commits_records = False
 
     @property
     def lock_name(self) -> str:
@@ -186,8 +188,13 @@ class Backend(ABC):
     def until(self, deadline: Deadline) -> Backend:
         """The same backend, with another deadline: to end in good order what was begun."""
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a change can be made at once, without prepare()."""
+        return True
+
     def prepare(self) -> None:  # noqa: B027 - most backends need nothing
-        """Get what a change needs that takes long, or has the module begin again elsewhere; called before the lock is taken."""
+        """Get what a change needs that takes long; called before the lock is taken."""
 
     @abstractmethod
     def inventory(self) -> Inventory:

@@ -20,7 +20,11 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.regis
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 from ansible_collections.brickwork.storage.plugins.module_utils.names import names_of_volumes
 from ansible_collections.brickwork.storage.plugins.module_utils.results import Outcome, batch_result
-from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline, exclusive
+from ansible_collections.brickwork.storage.plugins.module_utils.waiting import (
+    Deadline,
+    exclusive,
+    exclusive_if_free,
+)
 
 # A host that has just logged out is through with the volume, but the target takes a moment to drop the session.
 LOGOUT_SECONDS = 3
@@ -50,6 +54,11 @@ class Request:
     host: Optional[str]
     shared: bool
     fenced: bool
+
+    @property
+    def purpose(self) -> str:
+        """What a call that waits for this one is told."""
+        return f"{'connecting to' if self.present else 'releasing'} {self.host or 'every host'}"
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,25 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     request = _request(params)
     deadline = Deadline(params["timeout"])
     backend = open_backend(params["config"], params["backend"], deadline)
+    result = None if check_mode else _at_once(backend, request, deadline)
+    return result or _in_turn(backend, request, deadline, check_mode)
+
+
+def _at_once(backend: Backend, request: Request, deadline: Deadline) -> Optional[dict[str, Any]]:
+    """Decide once, under the lock, where nobody holds that; None where anything has to be waited for."""
+    if not backend.is_prepared:
+        return None
+    with exclusive_if_free(backend.lock_name, request.purpose) as free:
+        if not free:
+            return None
+        decisions, failures = _decide(backend, request)
+        if _is_in_use(failures):
+            return None
+        return _carry_out(backend, request, decisions, failures, deadline)
+
+
+def _in_turn(backend: Backend, request: Request, deadline: Deadline, check_mode: bool) -> dict[str, Any]:
+    """Decide without the lock, which is waited for only where something has to change."""
     decisions, failures = _decide_after_logout(backend, request, deadline.within(LOGOUT_SECONDS))
     if check_mode or not any(decision.changes for decision in decisions):
         result = _result(backend, request, decisions, failures, predicted=check_mode)
@@ -90,15 +118,20 @@ def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         if check_mode or not any(error["error_code"] == "aborted" for error in result.get("errors", [])):
             return result
     backend.prepare()
-    doing = "connecting to" if request.present else "releasing"
-    with exclusive(backend.lock_name, f"{doing} {request.host or 'every host'}", deadline):
+    with exclusive(backend.lock_name, request.purpose, deadline):
         working = backend.until(Deadline(max(min(TURN_SECONDS, deadline.seconds), deadline.remaining())))
-        decisions, failures = _decide(working, request)
-        changes = [decision for decision in decisions if decision.changes]
-        failures.update(_act(working, request, changes))
-        verifying = working.until(Deadline(max(VERIFY_SECONDS, deadline.remaining())))
-        failures.update(_verify(verifying, [decision for decision in changes if decision.before.name not in failures]))
-        return _result(verifying, request, decisions, failures, predicted=False)
+        return _carry_out(working, request, *_decide(working, request), deadline)
+
+
+def _carry_out(
+    backend: Backend, request: Request, decisions: list[Decision], failures: Failures, deadline: Deadline
+) -> dict[str, Any]:
+    """Do what was decided under the lock, and verify it."""
+    changes = [decision for decision in decisions if decision.changes]
+    failures = {**failures, **_act(backend, request, changes)}
+    verifying = backend.until(Deadline(max(VERIFY_SECONDS, deadline.remaining())))
+    failures.update(_verify(verifying, [decision for decision in changes if decision.before.name not in failures]))
+    return _result(verifying, request, decisions, failures, predicted=False)
 
 
 def _request(params: dict[str, Any]) -> Request:
@@ -128,9 +161,14 @@ def _request(params: dict[str, Any]) -> Request:
 def _decide_after_logout(backend: Backend, request: Request, patience: Deadline) -> tuple[list[Decision], Failures]:
     while True:
         decisions, failures = _decide(backend, request)
-        if patience.passed or not any("initiators" in error.facts for error in failures.values()):
+        if patience.passed or not _is_in_use(failures):
             return decisions, failures
         time.sleep(LOGOUT_POLL_SECONDS)
+
+
+def _is_in_use(failures: Failures) -> bool:
+    """Whether a volume was refused for the sessions that there are of it, which a host may just be ending."""
+    return any("initiators" in error.facts for error in failures.values())
 
 
 def _decide(backend: Backend, request: Request) -> tuple[list[Decision], Failures]:
@@ -172,10 +210,11 @@ def _act(backend: Backend, request: Request, decisions: list[Decision]) -> Failu
 
 def _verify(backend: Backend, decisions: list[Decision]) -> Failures:
     """Read again what was changed, and report what did not come out as decided."""
+    decided = {decision.after.name: decision.after for decision in decisions}
     try:
-        found = backend.inventory().volumes if decisions else {}
+        found = decided if backend.commits_records or not decisions else backend.inventory().volumes
     except StorageError as error:
-        return {decision.after.name: error for decision in decisions}
+        return dict.fromkeys(decided, error)
     failures = {}
     for decision in decisions:
         name = decision.after.name

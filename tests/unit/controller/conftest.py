@@ -55,6 +55,8 @@ def controller(cinder_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(attaching, "GRACE_SECONDS", 0.1)
     for module in (connections, batches):
         monkeypatch.setattr(module, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path / "lock"))
+    if_free = functools.partial(waiting.exclusive_if_free, directory=tmp_path / "lock")
+    monkeypatch.setattr(connections, "exclusive_if_free", if_free)
     return Controller(cinder_config)
 
 

@@ -16,7 +16,11 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils import waiting
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import connections
-from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import (
+    Holder,
+    Inventory,
+    Volume,
+)
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.tests.unit.controller.memory import GIB, MemoryBackend
 
@@ -30,7 +34,15 @@ def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryBackend:
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 0)
     monkeypatch.setattr(connections, "open_backend", lambda path, name, deadline: found)
     monkeypatch.setattr(connections, "exclusive", functools.partial(waiting.exclusive, directory=tmp_path))
+    if_free = functools.partial(waiting.exclusive_if_free, directory=tmp_path)
+    monkeypatch.setattr(connections, "exclusive_if_free", if_free)
     return found
+
+
+@pytest.fixture
+def busy(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another call holds the lock when a call begins, and has given it back when that waits for it."""
+    monkeypatch.setattr(connections, "exclusive_if_free", lambda name, purpose: contextlib.nullcontext(False))
 
 
 def ask(check_mode: bool = False, **given: Any) -> dict[str, Any]:
@@ -70,6 +82,7 @@ def test_connects_and_repeats(backend: MemoryBackend) -> None:
     assert backend.calls == calls
 
 
+@pytest.mark.usefixtures("busy")
 def test_a_repeat_needs_no_lock(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(connector=HOST1)
     monkeypatch.setattr(connections, "exclusive", None)
@@ -215,7 +228,54 @@ def test_what_was_done_is_verified_though_the_time_is_up(
 
     monkeypatch.setattr(backend, "until", until)
     assert ask(connector=HOST1, timeout=1)["newly_connected"] == ["a"]
-    assert given == [1, connections.VERIFY_SECONDS]
+    assert given == [connections.VERIFY_SECONDS]
+
+
+def test_where_nobody_holds_the_lock_it_is_decided_once(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    inventory = backend.inventory
+
+    def reading() -> Inventory:
+        read.append("inventory")
+        return inventory()
+
+    monkeypatch.setattr(backend, "inventory", reading)
+    monkeypatch.setattr(connections, "exclusive", None)
+    assert ask(connector=HOST1)["changed"]
+    # Once to decide, once to verify.
+    assert len(read) == 2
+    assert not ask(connector=HOST1)["changed"]
+    assert len(read) == 3
+
+
+def test_a_host_that_logs_out_is_waited_for_without_the_lock(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ask(connector=HOST1)
+    backend.live["a"] = {"i1": []}
+
+    def logged_out(_seconds: float) -> None:
+        with waiting.exclusive(backend.lock_name, "another call", waiting.Deadline(0), tmp_path):
+            backend.live = {}
+
+    monkeypatch.setattr(connections, "LOGOUT_SECONDS", 5)
+    monkeypatch.setattr(connections.time, "sleep", logged_out)
+    assert ask(state="absent", host="host1")["changed"]
+
+
+def test_what_needs_preparing_is_prepared_before_the_lock_is_taken(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def prepare() -> None:
+        with waiting.exclusive(backend.lock_name, "another call", waiting.Deadline(0), tmp_path):
+            backend.calls.append("prepare")
+
+    monkeypatch.setattr(MemoryBackend, "is_prepared", False)
+    monkeypatch.setattr(backend, "prepare", prepare)
+    assert ask(connector=HOST1)["changed"]
+    assert backend.calls[0] == "prepare"
 
 
 def test_waiting_in_vain_changes_nothing_and_names_the_holder(backend: MemoryBackend, tmp_path: Path) -> None:
@@ -226,6 +286,7 @@ def test_waiting_in_vain_changes_nothing_and_names_the_holder(backend: MemoryBac
     assert (backend.calls, backend.volumes["a"].holders) == ([], ())
 
 
+@pytest.mark.usefixtures("busy")
 def test_a_turn_that_comes_late_has_time_for_its_work(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -301,6 +362,7 @@ def test_what_one_volume_has_no_connection_for_fails_that_one_alone(
     assert result["changed_volumes"] == (["b"] if check_mode else ["a", "b"])
 
 
+@pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("times", [1, 100])
 def test_a_repeat_waits_for_who_is_just_changing_the_volume(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, times: int

@@ -72,7 +72,7 @@ def rows(**tags: str) -> str:
 def changes(lvm: Commands) -> list[list[str]]:
     """What was asked of LVM but to read."""
     asked = [[word for word in command if word != "--config"] for command in lvm.asked if command[0] != "lvs"]
-    return [[word for word in command if not word.startswith("log/")] for command in asked]
+    return [[word for word in command if not word.startswith("devices/")] for command in asked]
 
 
 def a_backend(target_protocol: str = "iscsi") -> LvmBackend:
@@ -100,7 +100,9 @@ def test_reads_volumes_and_their_holders(lvm: Commands) -> None:
     assert "lvchange --addtag brickwork.id=$(uuidgen) vg0/root" in inventory.strangers["root"]
     assert set(inventory.strangers) == {"root", "broken"}
     assert len(lvm.asked) == 1
-    assert "log/report_command_log=0" in lvm.asked[0]  # else LVM says what failed where nobody looks
+    assert any(
+        "log/report_command_log=0" in word for word in lvm.asked[0]
+    )  # else LVM says what failed where nobody looks
 
 
 def test_target_that_is_told_of_growth(lvm: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,11 +254,13 @@ def test_alike_changes_of_tags_are_one_command(lvm: Commands) -> None:
     lvm.asked.clear()
     backend._retag([(found[name], after[name]) for name in found])
     added = ("--addtag", "brickwork.connection=host2/1/iqn.b", "--addtag", "brickwork.shared")
-    assert lvm.asked == [("lvchange", *added, "vg0/a", "vg0/b", "vg0/c")]
+    assert changes(lvm) == [["lvchange", *added, "vg0/a", "vg0/b", "vg0/c"]]
+    # Or each connection would leave the whole metadata in /etc/lvm/archive.
+    assert any("backup/archive=0" in word for word in lvm.asked[0])
     lvm.asked.clear()
     backend._retag([(after[name], found[name]) for name in found])
-    removed = tuple(word.replace("--addtag", "--deltag") for word in added)
-    assert lvm.asked == [("lvchange", *removed, "vg0/a", "vg0/b", "vg0/c")]
+    removed = [word.replace("--addtag", "--deltag") for word in added]
+    assert changes(lvm) == [["lvchange", *removed, "vg0/a", "vg0/b", "vg0/c"]]
     lvm.asked.clear()
     backend._retag([(found["a"], found["a"])])
     assert lvm.asked == []

@@ -116,6 +116,10 @@ class CinderBackend(Backend):
         other._volumes, other._snapshots, other._connectors = self._volumes, self._snapshots, self._connectors
         return other
 
+    @property
+    def is_prepared(self) -> bool:
+        return False  # the driver is loaded while the lock is waited for
+
     def prepare(self) -> None:
         self._worker.start()
         if self._store.backend(self.name) != self._known:

@@ -49,6 +49,8 @@ class LvmBackend(LogicalVolumes):
 
     driver = "lvm"
     capabilities = frozenset({"clone", "grow", "share", "snapshot"})
+    # LVM's command fails unless it has committed the tags; one more report would take as long as the change itself.
+    commits_records = True
 
     def __init__(self, name: str, settings: Settings, deadline: Deadline) -> None:
         self.name = name

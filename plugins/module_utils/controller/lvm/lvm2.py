@@ -15,10 +15,19 @@ from ansible_collections.brickwork.storage.plugins.module_utils import commands
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
-# Without that setting, a report in JSON takes LVM's error messages into itself.
-REPORT = ("--reportformat", "json", "--config", "log/report_command_log=0", "--units", "b", "--nosuffix")
 # How the devices of logical volumes begin; the UUIDs of the volume group and of the logical volume follow.
 DEVICES = "/dev/disk/by-id/dm-uuid-LVM-"
+# LVM looks at each name that a device has, and at each directory and link in it, to find the best one, unless one is preferred.
+# Beside a thousand volumes that is a third of a command's time. No device but a logical volume's has this name.
+PREFERRED = f'devices/preferred_names=["^{DEVICES}"]'
+# Without the second setting, a report in JSON takes LVM's error messages into itself.
+REPORT = (
+    *("--config", f"{PREFERRED} log/report_command_log=0"),
+    *("--reportformat", "json", "--units", "b", "--nosuffix"),
+)
+# LVM would keep the whole metadata of before for a month. After many connections that fills the controller's /etc, and none of
+# it is of use: who held a volume a week ago must not come back.
+TAG = ("--config", f"{PREFERRED} backup/archive=0")
 # Device-mapper's limit for a name, which holds the volume group's name too, every hyphen doubled.
 NAME_LIMIT = 127
 RESERVED_STARTS = ("snapshot", "pvmove")
@@ -178,7 +187,7 @@ class VolumeGroup:
     def tag(self, names: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
         """Change the same tags of several logical volumes in one command."""
         labels = [*_labels(add), *_labels(remove, "--deltag")]
-        self._change("lvchange", *labels, *map(self._path, names))
+        self._change("lvchange", *TAG, *labels, *map(self._path, names))
 
     def _path(self, name: str) -> str:
         return f"{self.name}/{name}"

@@ -10,7 +10,6 @@ about who holds a volume; its export is made from them.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
 from typing import Optional
 
@@ -34,15 +33,15 @@ UNFINISHED = "brickwork.unfinished"
 GROWING = "brickwork.growing"
 # The id of the volume that is made from a snapshot, which is there for that alone.
 COPIED_TO = "brickwork.copied-to="
+# Compiled once: each call reads the tags of all volumes.
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HOLDER = re.compile(r"([^/]+)/([01])/(.+)")
 
 
 def identity(tags: Iterable[str]) -> Optional[str]:
     """The volume's id; None where it has none that can be one."""
     found = value(ID, tags)
-    try:
-        return found if found and str(uuid.UUID(found)) == found else None
-    except ValueError:
-        return None
+    return found if found and _UUID.fullmatch(found) else None
 
 
 def value(label: str, tags: Iterable[str]) -> Optional[str]:
@@ -69,7 +68,7 @@ def encode(holder: Holder) -> str:
 
 def decode(tag: str) -> Optional[Holder]:
     """The holder that a tag stands for; None where it stands for none."""
-    matched = re.fullmatch(re.escape(CONNECTION) + r"([^/]+)/([01])/(.+)", tag)
+    matched = _HOLDER.fullmatch(tag, len(CONNECTION)) if tag.startswith(CONNECTION) else None
     if not matched:
         return None
     host, multipath, initiator = matched.groups()
