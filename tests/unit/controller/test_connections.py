@@ -261,7 +261,7 @@ def test_a_host_that_logs_out_is_waited_for_without_the_lock(
             backend.live = {}
 
     monkeypatch.setattr(connections, "LOGOUT_SECONDS", 5)
-    monkeypatch.setattr(connections.time, "sleep", logged_out)
+    monkeypatch.setattr(time, "sleep", logged_out)
     assert ask(state="absent", host="host1")["changed"]
 
 
