@@ -16,6 +16,7 @@ description:
   - The second of the three steps that make a volume usable on a host. It exports volumes to one host, on the machine that runs the
     module, which is the storage controller, and returns what M(brickwork.storage.volume_attach) needs on that host.
   - Who holds a volume is recorded by the backend, so a repeat changes nothing, and a volume that another host holds is refused.
+  - The name of a host and what it connects as belong to one host in all of a backend; another one that has either of them is refused.
   - The built-in backend C(lvm) exports every volume as an iSCSI target of its own, at all addresses of the backend, to the
     initiators of its hosts alone, each with a CHAP secret of its own. Exports survive a reboot of the controller.
 options:

@@ -95,8 +95,11 @@ def connected(volume: Volume, holder: Holder, shared: bool, volumes: Iterable[Vo
     """
     refuse_deleting(volume)
     require_finished(volume)
-    _refuse_two_hosts_with_one_identity(holder, volumes)
     present = volume.holder(holder.host)
+    for other in volumes:
+        _refuse_two_hosts_with_one_identity(holder, other)
+        if not present:
+            _refuse_two_hosts_with_one_name(holder, other)
     if present:
         _refuse_difference(volume, present, holder)
     others = [host for host in volume.hosts if host != holder.host]
@@ -300,18 +303,36 @@ def _kind(item: Item) -> str:
     return SNAPSHOT if isinstance(item, Snapshot) else VOLUME
 
 
-def _refuse_two_hosts_with_one_identity(holder: Holder, volumes: Iterable[Volume]) -> None:
-    for volume in volumes:
-        for other in volume.holders:
-            common = sorted(other.names & holder.names)
-            if common and other.host != holder.host:
-                raise StorageError(
-                    "failed_precondition",
-                    f"Two hosts with one identity: {holder.host} connects as {' and '.join(common)}, and so does {other.host}, which "
-                    f"holds volume {volume.name}. Give one of them a name of its own ({holder.known_by}).",
-                    holders=[other.host],
-                    field=f"connector.{holder.known_by}",
-                )
+def _refuse_two_hosts_with_one_identity(holder: Holder, volume: Volume) -> None:
+    for other in volume.holders:
+        common = sorted(other.names & holder.names)
+        if common and other.host != holder.host:
+            raise StorageError(
+                "failed_precondition",
+                f"Two hosts with one identity: {holder.host} connects as {' and '.join(common)}, and so does {other.host}, which "
+                f"holds volume {volume.name}. Give one of them a name of its own ({holder.known_by}).",
+                holders=[other.host],
+                field=f"connector.{holder.known_by}",
+            )
+
+
+def _refuse_two_hosts_with_one_name(holder: Holder, volume: Volume) -> None:
+    """A release goes by the host's name, and would take the other one's volume away."""
+    other = volume.holder(holder.host)
+    if other and _form(other) == _form(holder) and not other.names & holder.names:
+        raise StorageError(
+            "failed_precondition",
+            f"Two hosts with one name: {holder.host} connects as {holder.initiator}, and a {holder.host} holds volume {volume.name} as "
+            f"{other.initiator}. Give one of them another name; if it is one host with a new {holder.known_by}, detach and release "
+            f"{volume.name} first.",
+            holders=[other.host],
+            field="connector.host",
+        )
+
+
+def _form(holder: Holder) -> str:
+    """What a holder connects as: C(iqn), C(nqn) and the like, or nothing for WWPNs; of who has only a name, that."""
+    return holder.initiator.partition(".")[0] if "." in holder.initiator or holder.initiator == holder.host else ""
 
 
 def _refuse_difference(volume: Volume, present: Holder, wanted: Holder) -> None:

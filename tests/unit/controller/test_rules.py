@@ -82,6 +82,40 @@ def test_refuses_an_initiator_that_another_host_has_on_any_volume() -> None:
     assert failure.value.facts["holders"] == ["host1"]
 
 
+def test_refuses_a_host_whose_name_another_host_has_on_any_volume() -> None:
+    elsewhere = replace(HELD, name="other")
+    clone = replace(ONE, initiator="iqn.2026-11.org.example:clone")
+    with pytest.raises(
+        StorageError, match=r"Two hosts with one name.*other as iqn\.2026-11\.org\.example:host1"
+    ) as failure:
+        connect(FREE, clone, others=(elsewhere,))
+    assert (failure.value.code, failure.value.facts) == (
+        "failed_precondition",
+        {"holders": ["host1"], "field": "connector.host"},
+    )
+    # What it holds already it may go on using, and release.
+    assert connect(HELD, ONE, others=(replace(elsewhere, holders=(clone,)),)) == HELD
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "here"),
+    [
+        pytest.param("iqn.2026-11.org.example:a", "nqn.2026-11.org.example:a", id="another protocol"),
+        pytest.param("1000000000000001+1000000000000002", "1000000000000002+1000000000000003", id="a new port"),
+        pytest.param("host1", "iqn.2026-11.org.example:a", id="known by its name alone"),
+    ],
+)
+def test_one_host_may_connect_in_several_ways(elsewhere: str, here: str) -> None:
+    other = replace(HELD, name="other", holders=(replace(ONE, initiator=elsewhere),))
+    assert connect(FREE, replace(ONE, initiator=here), others=(other,)).hosts == ["host1"]
+
+
+def test_hosts_with_one_name_are_told_apart_by_their_ports_too() -> None:
+    other = replace(HELD, name="other", holders=(replace(ONE, initiator="1000000000000001"),))
+    with pytest.raises(StorageError, match="Two hosts with one name"):
+        connect(FREE, replace(ONE, initiator="1000000000000002"), others=(other,))
+
+
 def test_two_hosts_with_one_identity_is_told_before_who_holds_the_volume() -> None:
     with pytest.raises(StorageError, match="Two hosts with one identity"):
         connect(HELD, replace(ONE, host="clone"), shared=True)
