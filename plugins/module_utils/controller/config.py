@@ -32,6 +32,7 @@ class Section:
         given: the options set in the section, as the file has them.
         others: the other enabled sections by name, each with its options as the file has them.
         digest: of everything in the file that can have a say in this backend; it differs where that does.
+        shared: the options that Cinder's drivers share, which hold where C(given) has none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Section:
     given: Mapping[str, str]
     others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     digest: str = ""
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, option: str, message: str, **facts: Any) -> StorageError:
         """A failure over an option of this section."""
@@ -118,7 +120,8 @@ def section_of(sections: Mapping[str, Mapping[str, str]], path: str, backend: Op
     if not section.get("volume_driver"):
         raise StorageError("invalid_argument", f"{path}: [{chosen}] volume_driver is missing.", field="volume_driver")
     others = {name: sections[name] for name in names if name != chosen and name in sections}
-    return Section(chosen, section["volume_driver"], path, section, others, _digest(sections, chosen))
+    shared = sections.get(SHARED_SECTION, {})
+    return Section(chosen, section["volume_driver"], path, section, others, _digest(sections, chosen), shared)
 
 
 def names_of_enabled(path: str) -> list[str]:

@@ -359,6 +359,21 @@ def test_an_export_that_the_kernel_lost_is_released(controller: Controller, kern
     succeeded(controller.volume("db", state="absent"))
 
 
+def test_an_export_that_the_kernel_lost_is_seen_also_where_all_backends_share_the_target(
+    controller: Controller, kernel: Kernel
+) -> None:
+    controller.path.write_text(f"{SECTION}[backend_defaults]\ntarget_helper = lioadm\n", encoding="utf-8")
+    controller.volume("db", size="1GiB")
+    succeeded(controller.connection("db", connector=HOST1))
+    exported = controller.storage.hosts()
+    lose_everything(controller, kernel)
+    assert succeeded(controller.connection("db", connector=HOST1))["changed"]
+    assert controller.storage.hosts() == exported
+    lose_everything(controller, kernel)
+    succeeded(controller.release("db", host="host1"))
+    assert controller.record("db").export == "none"
+
+
 def test_a_connection_by_another_protocol_is_not_looked_for_in_the_kernel(
     controller: Controller, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -346,7 +346,7 @@ class CinderBackend(Backend):
         return connecting.Connections(volume.id, self._store, self._ask, to_undo, self._lost(self._volumes[volume.id]))
 
     def _lost(self, record: VolumeRecord) -> connecting.Lost:
-        if self._section.given.get("target_helper") != LIO:
+        if {**self._section.shared, **self._section.given}.get("target_helper") != LIO:
             return connecting.Lost()
         if local_target.is_lost(record):
             return connecting.Lost(export=True)
