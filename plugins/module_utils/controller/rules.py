@@ -336,10 +336,10 @@ def _form(holder: Holder) -> str:
 
 
 def _refuse_difference(volume: Volume, present: Holder, wanted: Holder) -> None:
-    compared = {
-        wanted.known_by: (present.initiator, wanted.initiator),
-        "multipath": (present.multipath, wanted.multipath),
-    }
+    compared: dict[str, tuple[object, object]] = {"multipath": (present.multipath, wanted.multipath)}
+    # A connector has only those Fibre Channel ports that are up at this moment.
+    if not wanted.names <= present.names:
+        compared = {wanted.known_by: (present.initiator, wanted.initiator), **compared}
     differing = [name for name, (old, new) in compared.items() if old != new]
     if differing:
         described = " and ".join(f"{name} {compared[name][0]}, not {compared[name][1]}" for name in differing)

@@ -69,6 +69,17 @@ def test_refuses_to_connect(volume: Volume, holder: Holder, shared: bool, code: 
     assert (failure.value.code, failure.value.facts) == (code, facts)
 
 
+def test_a_port_that_is_down_makes_no_other_host() -> None:
+    ports = Holder("host1", "1000000000000001+1000000000000002", True, "wwpns")
+    held = replace(FREE, holders=(ports,))
+    # A connector has only the ports that are up, and its host keeps what it has by the others.
+    assert connect(held, replace(ports, initiator="1000000000000002")) == held
+    for another in ("1000000000000003", "1000000000000002+1000000000000003"):
+        with pytest.raises(StorageError) as failure:
+            connect(held, replace(ports, initiator=another))
+        assert (failure.value.code, failure.value.facts["field"]) == ("already_exists", "connector.wwpns")
+
+
 def test_says_what_differs() -> None:
     with pytest.raises(StorageError, match="multipath True, not False"):
         connect(HELD, replace(ONE, multipath=False))
