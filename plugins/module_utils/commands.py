@@ -18,6 +18,9 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 # Messages are parsed, so they must not be translated; sbin is missing from the PATH of some users who become root.
 ENVIRONMENT = {**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"}
 
+# What stands before a program that must not go on once this process is killed.
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -35,10 +38,12 @@ class Finished:
     @property
     def complaint(self) -> str:
         """Why it failed, on one line."""
+        before = ENDS_WITH_US if self.argv[: len(ENDS_WITH_US)] == ENDS_WITH_US else ()
+        program = self.argv[len(before)]
         if self.status is None:
-            return f"{self.argv[0]} did not end in time"
+            return f"{program} did not end in time"
         said = " ".join((self.stderr or self.stdout).split())
-        return f"{self.argv[0]} ended with {self.status}: {said}"
+        return f"{program} ended with {self.status}: {said}"
 
 
 class Running:

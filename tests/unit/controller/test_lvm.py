@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,7 +74,8 @@ def rows(**tags: str) -> str:
 
 def changes(lvm: Commands) -> list[list[str]]:
     """What was asked of LVM but to read."""
-    asked = [[word for word in command if word != "--config"] for command in lvm.asked if command[0] != "lvs"]
+    around = {*commands.ENDS_WITH_US, "--config"}
+    asked = [[word for word in command if word not in around] for command in lvm.asked if command[0] != "lvs"]
     return [[word for word in command if not word.startswith("devices/")] for command in asked]
 
 
@@ -264,6 +268,27 @@ def test_alike_changes_of_tags_are_one_command(lvm: Commands) -> None:
     lvm.asked.clear()
     backend._retag([(found["a"], found["a"])])
     assert lvm.asked == []
+
+
+def test_a_change_of_tags_does_not_outlive_who_began_it(tmp_path: Path) -> None:
+    """The next call has read who holds the volume, and decided, when what the killed one began would have changed that."""
+    lvchange = tmp_path / "lvchange"
+    lvchange.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nsleep 1\ntouch {tmp_path}/done\n")
+    lvchange.chmod(0o755)
+    module = f"""
+from {lvm2.__name__} import Deadline, VolumeGroup
+VolumeGroup("vg0", Deadline(60)).tag(["data"], add=["brickwork.shared"])
+"""
+    variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", module], env=variables)
+    patience = Deadline(20)
+    while not (tmp_path / "begun").exists():
+        assert not patience.passed
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    time.sleep(1.5)
+    assert not (tmp_path / "done").exists()
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,13 @@ class VolumeGroup:
         self._change("lvchange", "--activate", "y", *map(self._path, names))
 
     def tag(self, names: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
-        """Change the same tags of several logical volumes in one command."""
+        """Change the same tags of several logical volumes in one command.
+
+        It suspends no device, so it can be killed with this process. If it went on, it would change what the next call has read, which
+        holds the lock by then and does not look again.
+        """
         labels = [*_labels(add), *_labels(remove, "--deltag")]
-        self._change("lvchange", *TAG, *labels, *map(self._path, names))
+        self._change(*commands.ENDS_WITH_US, "lvchange", *TAG, *labels, *map(self._path, names))
 
     def _path(self, name: str) -> str:
         return f"{self.name}/{name}"

@@ -239,7 +239,7 @@ class LogicalVolumes(Backend):
     def _work_through(self, argv: Sequence[str], size_bytes: int, failure: str, consequence: str) -> None:
         """Run what reads or writes a whole device. It ends with this process: a repeat must not find it still writing."""
         patience = Deadline(60 + size_bytes / LEAST_BYTES_PER_SECOND)
-        finished = commands.run(["setpriv", "--pdeathsig", "KILL", *argv], patience)
+        finished = commands.run([*commands.ENDS_WITH_US, *argv], patience)
         if not finished.succeeded:
             code = "deadline_exceeded" if finished.status is None else "unavailable"
             raise StorageError(code, f"{failure}: {finished.complaint}. {consequence}")
