@@ -94,13 +94,15 @@ def test_other_hosts_are_kept_away(lab: Lab, connector: dict[str, Any], connecti
         ({**other}, "failed_precondition", None),
         # One port in common is enough.
         ({**other, "wwpns": [*other["wwpns"], connector["wwpns"][0]]}, "failed_precondition", "connector.wwpns"),
-        ({**connector, "wwpns": connector["wwpns"][:1]}, "already_exists", "connector.wwpns"),
+        ({**connector, "wwpns": [*connector["wwpns"], "500a098280cba501"]}, "already_exists", "connector.wwpns"),
         ({**connector, "wwpns": []}, "invalid_argument", None),
     ):
         refused = again(lab, changes)
         assert refused["failed"], changes
         assert refused["error_code"] == code
         assert field is None or refused["errors"][0]["field"] == field
+    # A port that is down is not in a connector.
+    assert again(lab, {**connector, "wwpns": connector["wwpns"][:1]})["changed"] is False
     # Sharing adds another, and its release leaves the first alone.
     shared = again(lab, other, shared=True)
     assert not shared["failed"], shared
