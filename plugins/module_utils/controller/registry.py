@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Callable, Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import config, rules
@@ -15,6 +16,8 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # How the names of Cinder's drivers begin.
 CINDER = "cinder.volume.drivers."
+# A module and a class of one, however they begin.
+_CINDERS = re.compile(r"(?:cinder\.)?(?:volumes?\.)?(?:drivers?\.)?(\w+(?:\.\w+)+)")
 
 # What follows is imported by who uses it alone: each takes as long as the built-in backend's whole code, which Ansible's modules
 # compile anew in each call.
@@ -81,8 +84,11 @@ def open_backend(path: str, name: Optional[str], deadline: Deadline) -> Backend:
 
 def unknown_driver(section: config.Section) -> StorageError:
     """The failure where there is no such driver."""
+    named = _CINDERS.fullmatch(section.driver)
+    candidates = rules.near(section.driver, DRIVERS) or ([CINDER + named[1]] if named else [])
+    hint = f"; did you mean {' or '.join(candidates)}?" if candidates else ""
     return section.error(
         "volume_driver",
-        f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {CINDER}…",
-        candidates=rules.near(section.driver, DRIVERS),
+        f"there is no driver {section.driver!r}; there is {', '.join(DRIVERS)}, and Cinder's, {CINDER}…{hint}",
+        candidates=candidates,
     )

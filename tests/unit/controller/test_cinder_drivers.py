@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
@@ -16,6 +17,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils import waiting
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.cinder import (
     catalogue,
     identity,
+    loading,
     options,
     translation,
 )
@@ -93,6 +95,8 @@ def package(tmp_path: Path) -> Path:
         ("cinder.volume.drivers.block_device.LVMVolumeDriver", LVM),
         ("cinder.volume.drivers.nfs.NfsDrive", DRIVERS[2]),
         ("cinder.volume.drivers.vmax.VMAXDriver", LVM),
+        ("cinder.volume.drivers.rbd", DRIVERS[1]),
+        ("cinder.volume.drivers.rbd.Other", DRIVERS[1]),
     ],
 )
 def test_a_driver_that_may_have_been_meant(package: Path, given: str, wanted: str) -> None:
@@ -102,6 +106,20 @@ def test_a_driver_that_may_have_been_meant(package: Path, given: str, wanted: st
         "volume_driver",
         [wanted],
     )
+
+
+def test_a_class_that_is_no_driver(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {
+        name: ModuleType(name)
+        for name in ("cinder", "cinder.volume", "cinder.volume.drivers", "cinder.volume.drivers.rbd")
+    }
+    modules["cinder"].__file__ = str(package / "__init__.py")
+    monkeypatch.setattr(modules["cinder.volume.drivers.rbd"], "Other", object, raising=False)
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    with pytest.raises(StorageError, match=f"did you mean {DRIVERS[1]}") as failure:
+        loading._driver_class("backends.conf", "x", "cinder.volume.drivers.rbd.Other")
+    assert failure.value.code == "invalid_argument"
 
 
 def test_drivers_are_found_in_the_sources(package: Path) -> None:

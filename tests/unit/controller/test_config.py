@@ -184,12 +184,21 @@ def test_a_missing_file_a_directory_and_binary_rubbish(path: Path) -> None:
     assert (rubbish.value.code, rubbish.value.facts["field"]) == ("invalid_argument", "config")
 
 
-@pytest.mark.parametrize(("driver", "hint"), [("lwm", "'lwm'"), ("cinder.drivers.rbd.RBDDriver", "RBDDriver")])
-def test_an_unknown_driver(path: Path, driver: str, hint: str) -> None:
+@pytest.mark.parametrize(
+    ("driver", "meant"),
+    [
+        ("lwm", "lvm"),
+        ("cinder.drivers.rbd.RBDDriver", "cinder.volume.drivers.rbd.RBDDriver"),
+        ("cinder.volume.driver.rbd.RBDDriver", "cinder.volume.drivers.rbd.RBDDriver"),
+        ("lvm.LVMVolumeDriver", "cinder.volume.drivers.lvm.LVMVolumeDriver"),
+    ],
+)
+def test_an_unknown_driver(path: Path, driver: str, meant: str) -> None:
     path.write_text(f"[DEFAULT]\nenabled_backends = x\n[x]\nvolume_driver = {driver}\n", encoding="utf-8")
-    with pytest.raises(StorageError, match=hint) as failure:
+    with pytest.raises(StorageError, match=f"'{driver}'.*did you mean {meant}") as failure:
         registry.open_backend(str(path), None, Deadline(1))
-    assert (failure.value.code, failure.value.facts["field"]) == ("invalid_argument", "volume_driver")
+    assert failure.value.code == "invalid_argument"
+    assert failure.value.facts == {"field": "volume_driver", "candidates": [meant]}
 
 
 def test_opening_a_backend_touches_nothing(path: Path) -> None:

@@ -131,7 +131,7 @@ def _driver_class(path: str, section: str, driver: str) -> Any:
         if not (error.name or "").startswith("cinder.volume.drivers"):
             raise _missing(driver, [str(error.name)]) from None
         cls = None
-    if not isinstance(cls, type):
+    if not isinstance(cls, type) or not hasattr(cls, "get_driver_options"):
         raise options.unknown_driver(path, section, driver, Path(str(cinder.__file__)).parent)
     return cls
 

@@ -86,10 +86,12 @@ def error(path: str, section: str, option: str, message: str, candidates: Iterab
 
 
 def near_drivers(driver: str, drivers: Iterable[str]) -> list[str]:
-    """The drivers that I(driver) may have been meant to be: of the same class, or with a name that is nearly the same."""
+    """The drivers that I(driver) may have been meant to be: of the same class, of the same module, or with a name that is nearly the same."""
     drivers = sorted(drivers)
-    class_name = driver.rpartition(".")[2].lower()
-    same = [one for one in drivers if one.rpartition(".")[2].lower() == class_name]
+    module, _dot, class_name = driver.rpartition(".")
+    same = [one for one in drivers if one.rpartition(".")[2].lower() == class_name.lower()]
+    # Without its class, too.
+    same = same or [one for one in drivers if one.rpartition(".")[0] in (module, driver)]
     if same:
         return same[:MOST_CANDIDATES]
     # All begin alike, which must not count.
