@@ -243,7 +243,7 @@ class TestKilled(Untouched):
         self, storage: Storage, module: str, delay: float, arguments: dict[str, Any]
     ) -> Iterator[tuple[int, bool]]:
         given = {"config": storage.config, **arguments}
-        return moments(storage.lab, CONTROLLER, module, delay, given, step=1)
+        return moments(storage.lab, CONTROLLER, module, delay, given, step=4)
 
     def calls(self, storage: Storage, what: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """A module, and its arguments to make something and to delete it."""
