@@ -310,3 +310,11 @@ def test_a_connector_without_an_initiator(connector: dict[str, object]) -> None:
 def test_initiators_are_compared_in_lower_case() -> None:
     holder = a_backend().holder({"host": "host1", "initiator": "IQN.1993-08.org.debian:01:A", "multipath": True})
     assert holder == Holder("host1", "iqn.1993-08.org.debian:01:a", True)
+
+
+def test_lvm_looks_at_no_more_names_of_devices_than_it_must(lvm: Commands) -> None:
+    lvm.answer = Finished(("lvs",), 0, rows(), "")
+    lvm2.VolumeGroup("a-b+c", Deadline(5)).logical_volumes()
+    settings = lvm.asked[0][lvm.asked[0].index("--config") + 1]
+    # A plus would be an operator of LVM's patterns.
+    assert '"^/dev/disk/by-id/dm-name-a--b.c-"' in settings

@@ -17,17 +17,14 @@ from ansible_collections.brickwork.storage.plugins.module_utils.waiting import D
 
 # How the devices of logical volumes begin; the UUIDs of the volume group and of the logical volume follow.
 DEVICES = "/dev/disk/by-id/dm-uuid-LVM-"
-# LVM looks at each name that a device has, and at each directory and link in it, to find the best one, unless one is preferred.
-# Beside a thousand volumes that is a third of a command's time. No device but a logical volume's has this name.
-PREFERRED = f'devices/preferred_names=["^{DEVICES}"]'
-# Without the second setting, a report in JSON takes LVM's error messages into itself.
-REPORT = (
-    *("--config", f"{PREFERRED} log/report_command_log=0"),
-    *("--reportformat", "json", "--units", "b", "--nosuffix"),
-)
+# How device-mapper's names begin; those of the volume group and of the logical volume follow.
+NAMES = "/dev/disk/by-id/dm-name-"
+# In a report, else LVM's error messages go into the JSON.
+REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix")
+UNLOGGED = "log/report_command_log=0"
 # LVM would keep the whole metadata of before for a month. After many connections that fills the controller's /etc, and none of
 # it is of use: who held a volume a week ago must not come back.
-TAG = ("--config", f"{PREFERRED} backup/archive=0")
+UNARCHIVED = "backup/archive=0"
 # Device-mapper's limit for a name, which holds the volume group's name too, every hyphen doubled.
 NAME_LIMIT = 127
 RESERVED_STARTS = ("snapshot", "pvmove")
@@ -191,13 +188,26 @@ class VolumeGroup:
         holds the lock by then and does not look again.
         """
         labels = [*_labels(add), *_labels(remove, "--deltag")]
-        self._change(*commands.ENDS_WITH_US, "lvchange", *TAG, *labels, *map(self._path, names))
+        self._change(*commands.ENDS_WITH_US, "lvchange", *self._with(UNARCHIVED), *labels, *map(self._path, names))
+
+    def _with(self, setting: str) -> tuple[str, str]:
+        """A setting for a command that takes no longer than it must.
+
+        To find the best of a device's names, LVM looks at every directory and link in each of them, unless it is told which ones to
+        prefer. Beside a thousand volumes that is half of a command's time. Only logical volumes have the names that are preferred here.
+        """
+        # As device-mapper writes it; a point stands for any character, so also for the plus, which would be an operator.
+        group = self.name.replace("-", "--").replace("+", ".")
+        preferred = f'["^{DEVICES}", "^{NAMES}{group}-"]'
+        return ("--config", f"devices/preferred_names={preferred} {setting}")
 
     def _path(self, name: str) -> str:
         return f"{self.name}/{name}"
 
     def _report(self, program: str, rows: str, fields: str, what: str = "") -> list[dict[str, str]]:
-        finished = commands.run([program, *REPORT, "-o", fields, what or self.name], self._deadline)
+        finished = commands.run(
+            [program, *self._with(UNLOGGED), *REPORT, "-o", fields, what or self.name], self._deadline
+        )
         if not finished.succeeded:
             raise self._error(finished)
         report: dict[str, Any] = json.loads(finished.stdout)
