@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import iscsi, lio
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import Portal
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.saved import Entries
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 ID = "5f0c1c5e-4a3b-4d37-9d0a-0f7a5f1f6f3a"
@@ -168,11 +169,11 @@ def test_what_was_not_saved_is_no_complete_export(exports: iscsi.Iscsi) -> None:
 
 def test_finds_the_saved_secret_of_this_target_and_initiator_alone() -> None:
     acls = [{"node_wwn": "iqn.a"}, {"node_wwn": "iqn.b", "chap_userid": "host2", "chap_password": "secret"}]
-    saved = {"targets": [{"wwn": PREFIX + OTHER, "tpgs": []}, {"wwn": PREFIX + ID, "tpgs": [{"node_acls": acls}]}]}
+    saved = Entries.of([{"wwn": PREFIX + OTHER, "tpgs": []}, {"wwn": PREFIX + ID, "tpgs": [{"node_acls": acls}]}])
     assert iscsi._saved_secret(saved, PREFIX + ID, "iqn.b") == "secret"
     assert iscsi._saved_secret(saved, PREFIX + ID, "iqn.a") is None
     assert iscsi._saved_secret(saved, PREFIX + OTHER, "iqn.b") is None
-    assert iscsi._saved_secret({}, PREFIX + ID, "iqn.b") is None
+    assert iscsi._saved_secret(Entries(), PREFIX + ID, "iqn.b") is None
 
 
 def test_secrets_are_long_and_differ() -> None:

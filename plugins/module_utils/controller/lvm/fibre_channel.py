@@ -19,6 +19,7 @@ from typing import Any, Optional
 from ansible_collections.brickwork.storage.plugins.module_utils.controller import identity
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.backend import Holder, Volume
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.saved import Entries
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 SYSFS = Path("/sys")
@@ -150,9 +151,9 @@ class FibreChannel(lio.Lio):
             if not left:
                 _untie(group / "lun" / f"lun_{lun}")
 
-    def _targets_to_save(self, saved: list[dict[str, Any]], changed: set[str]) -> list[dict[str, Any]]:
+    def _targets_to_save(self, saved: Entries, changed: set[str]) -> Entries:
         rtslib = self._rtslib
-        targets = {entry["wwn"]: entry for entry in saved if entry.get("fabric") in FABRICS}
+        targets = {entry["wwn"]: entry for entry in saved.with_any(FABRICS) if entry.get("fabric") in FABRICS}
         for group in _groups():
             name = next(fabric for fabric, directory in FABRICS.items() if directory == group.parents[1].name)
             present = rtslib.Target(rtslib.FabricModule(name), f"naa.{_wwpn(group)}", mode="lookup").dump()
@@ -162,7 +163,7 @@ class FibreChannel(lio.Lio):
                 for index, tpg in enumerate(present["tpgs"])
             ]
             targets[present["wwn"]] = present
-        return [entry for entry in saved if entry.get("fabric") not in FABRICS] + list(targets.values())
+        return saved.replaced(FABRICS, lambda entry: entry.get("fabric") in FABRICS, targets.values())
 
     # Pieces
 
@@ -270,7 +271,7 @@ class FibreChannel(lio.Lio):
         )
 
     def _saved_groups(self) -> Iterator[dict[str, Any]]:
-        for target in self._saved().get("targets", []):
+        for target in self._saved().targets.with_any(FABRICS):
             if target.get("fabric") in FABRICS:
                 yield from target.get("tpgs", [])
 

@@ -25,6 +25,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.backe
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm import lio
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.exporter import require_local
 from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.iscsi_target import PortalGroup
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.saved import Entries
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError, invalid
 
 FABRIC = "iscsi"
@@ -155,7 +156,9 @@ class Iscsi(lio.Lio):
             acl, login = rtslib.NodeACL(group, holder.initiator), logins.get(holder.initiator)
             if not (login and login.secret):
                 acl.chap_userid = holder.host
-                acl.chap_password = _saved_secret(self._saved(), wanted.target, holder.initiator) or _new_secret()
+                acl.chap_password = (
+                    _saved_secret(self._saved().targets, wanted.target, holder.initiator) or _new_secret()
+                )
             if not (login and login.has_lun):
                 for mapped_lun in acl.mapped_luns:
                     mapped_lun.delete()
@@ -177,10 +180,13 @@ class Iscsi(lio.Lio):
             if target:
                 target.delete()
 
-    def _targets_to_save(self, saved: list[dict[str, Any]], changed: set[str]) -> list[dict[str, Any]]:
-        targets = [entry for entry in saved if entry.get("wwn", "").rpartition(":")[2] not in changed]
-        present = filter(None, (self._target(volume_id) for volume_id in sorted(changed)))
-        return targets + [target.dump() for target in present]
+    def _targets_to_save(self, saved: Entries, changed: set[str]) -> Entries:
+        present = filter(None, map(self._target, sorted(changed)))
+        return saved.replaced(
+            changed,
+            lambda entry: entry.get("wwn", "").rpartition(":")[2] in changed,
+            [target.dump() for target in present],
+        )
 
     # Pieces
 
@@ -273,9 +279,9 @@ def _new_secret() -> str:
     return "".join(map(secrets.choice, [SECRET_ALPHABET] * SECRET_LENGTH))
 
 
-def _saved_secret(saved: dict[str, Any], target: str, initiator: str) -> Optional[str]:
+def _saved_secret(saved: Entries, target: str, initiator: str) -> Optional[str]:
     """The secret of an export that is saved, though the kernel has lost it: the host still has it, and comes back with it."""
-    for entry in saved.get("targets", []):
+    for entry in saved.with_any([target]):
         for group in entry["tpgs"] if entry.get("wwn") == target else []:
             for acl in group.get("node_acls", []):
                 if acl.get("node_wwn") == initiator and acl.get("chap_password"):

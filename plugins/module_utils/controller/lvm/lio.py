@@ -8,7 +8,6 @@ How hosts reach them is the protocols': iscsi.py, fibre_channel.py.
 
 from __future__ import annotations
 
-import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.e
     Portal,
     write_durably,
 )
+from ansible_collections.brickwork.storage.plugins.module_utils.controller.lvm.saved import Entries, Saved
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
 
 CONFIGFS = Path("/sys/kernel/config/target")
@@ -39,7 +39,7 @@ class Lio(Exporter):
 
     def __init__(self, prefix: str, portals: Sequence[Portal]) -> None:
         super().__init__(prefix, portals)
-        self._read: tuple[Optional[tuple[int, ...]], dict[str, Any]] = (None, {})
+        self._read: tuple[Optional[tuple[int, ...]], Saved] = (None, Saved())
 
     @property
     def _rtslib(self) -> Any:
@@ -67,19 +67,18 @@ class Lio(Exporter):
         if not changed:
             return
         saved = self._saved()
-        objects = [entry for entry in saved.get("storage_objects", []) if entry.get("name") not in changed]
-        for volume_id in sorted(changed):
-            storage_object = self._storage_object(volume_id)
-            objects += [storage_object.dump()] if storage_object else []
-        targets = self._targets_to_save(saved.get("targets", []), changed)
+        present = filter(None, map(self._storage_object, sorted(changed)))
+        objects = saved.storage_objects.replaced(
+            changed, lambda entry: entry.get("name") in changed, [storage_object.dump() for storage_object in present]
+        )
+        targets = self._targets_to_save(saved.targets, changed)
         path = Path(self._rtslib.root.default_save_file)
-        # Neither indented nor sorted, with which a thousand exports take seconds.
-        write_durably(path, json.dumps({**saved, "storage_objects": objects, "targets": targets}) + "\n")
+        write_durably(path, Saved(objects, targets, saved.others).text())
         for volume_id in changed:
             _marker(volume_id).unlink(missing_ok=True)
 
     @abstractmethod
-    def _targets_to_save(self, saved: list[dict[str, Any]], changed: set[str]) -> list[dict[str, Any]]:
+    def _targets_to_save(self, saved: Entries, changed: set[str]) -> Entries:
         """What is saved of all targets, with what the kernel has of the volumes that were changed."""
 
     # Pieces
@@ -128,28 +127,28 @@ class Lio(Exporter):
         else:
             adapter.rmdir()
 
-    def _saved(self) -> dict[str, Any]:
-        """What a reboot brings back, in rtslib's form; read once as long as it is the same."""
+    def _saved(self) -> Saved:
+        """What a reboot brings back; read once as long as it is the same."""
         path = Path(self._rtslib.root.default_save_file)
         try:
             found = path.stat()
         except FileNotFoundError:
-            return {}
+            return Saved()
         version = (found.st_ino, found.st_mtime_ns, found.st_size)
         if self._read[0] != version:
-            self._read = (version, self._parsed(path))
+            self._read = (version, _parsed(path))
         return self._read[1]
 
-    def _parsed(self, path: Path) -> dict[str, Any]:
-        try:
-            saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise StorageError(
-                "failed_precondition",
-                f"{path}, from which LIO is restored at boot, is not JSON ({error}); repair it, or write it anew with "
-                "targetctl save.",
-            ) from None
-        return saved
+
+def _parsed(path: Path) -> Saved:
+    try:
+        return Saved.parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StorageError(
+            "failed_precondition",
+            f"{path}, from which LIO is restored at boot, is not JSON ({error}); repair it, or write it anew with "
+            "targetctl save.",
+        ) from None
 
 
 def wwn(volume_id: str) -> str:
