@@ -11,8 +11,9 @@ from typing import Any
 from ..table import Rows
 
 EXPLAINED = (
-    "Seconds are those of whole Ansible tasks, medians of {rounds} rounds in which they alternate; beside each is its ratio to a ping of "
-    "the same run, and to the same with the fewest exports. Crowds count from the first host's start to the last one's end."
+    "Seconds are those of whole Ansible tasks, medians of {rounds} rounds in which they alternate; beside each is its ratio to the ping of "
+    "the same rounds, and how that has grown since the fewest exports: the machine's own speed changes within an hour. Crowds count from "
+    "the first host's start to the last one's end."
 )
 
 
@@ -35,15 +36,17 @@ def sections(figures: dict[str, Any]) -> dict[str, Rows]:
 
 def one(figures: dict[str, Any]) -> Rows:
     """One connection beside so many exports."""
-    rows: Rows = [("exports", "step", "seconds", "to ping", "to the fewest exports")]
-    fewest = figures["cases"][0]["one"]
+    rows: Rows = [("exports", "step", "seconds", "to ping", "growth")]
+    fewest = _to_ping(figures["cases"][0]["one"])
     for case in figures["cases"]:
-        ping = median(case["one"]["ping"])
-        for step, seconds in case["one"].items():
-            middle = median(seconds)
-            ratios = (f"{middle / ping:.2f}", f"{middle / median(fewest[step]):.2f}")
-            rows.append((str(case["exports"]), step, f"{middle:.2f}", *ratios))
+        for step, ratio in _to_ping(case["one"]).items():
+            seconds = median(case["one"][step])
+            rows.append((str(case["exports"]), step, f"{seconds:.2f}", f"{ratio:.2f}", f"{ratio / fewest[step]:.2f}"))
     return rows
+
+
+def _to_ping(seconds: dict[str, list[float]]) -> dict[str, float]:
+    return {step: median(measured) / median(seconds["ping"]) for step, measured in seconds.items()}
 
 
 def crowd(figures: dict[str, Any]) -> Rows:
