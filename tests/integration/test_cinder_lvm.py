@@ -129,6 +129,42 @@ class TestSecret(Untouched):
         assert "/opt/brickwork/cinder/bin/python" in lab.ssh("controller", "cat /run/test/arguments")
 
 
+# The example of cinderlib's manual, with the address that every cinder.conf has.
+EXAMPLE = """
+[DEFAULT]
+enabled_backends = lvm
+my_ip = 10.77.1.10
+[lvm]
+volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+volume_group = vg0
+target_helper = lioadm
+volume_backend_name = lvm_iscsi
+use_multipath_for_image_xfer = true
+"""
+
+
+@pytest.mark.full
+class TestExample(Untouched):
+    """Of cinderlib's manual, pasted."""
+
+    @pytest.fixture
+    def storage(self, lab: Lab) -> Iterator[Storage]:
+        config = "/etc/brickwork/test-cinderlib.conf"
+        lab.ssh("controller", f"cat > {config} <<'CONF'{EXAMPLE}CONF")
+        yield loaded(Storage(lab, config, LOOK + cinder_records.LOOK, paths=1))
+        lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
+
+    def test_its_volumes_can_be_used(self, storage: Storage) -> None:
+        before, (first, second) = storage.listing(), storage.hosts
+        storage.volume(DATA, size=str(storage.size))
+        written = write(storage.lab, first, storage.path(first, DATA), "moved", WRITTEN_MIB)
+        storage.detach(first, DATA)
+        assert read(storage.lab, second, storage.path(second, DATA), WRITTEN_MIB) == written
+        storage.detach(second, DATA)
+        storage.volume(DATA, state="absent")
+        assert storage.listing() == before
+
+
 KILLED = """
 [DEFAULT]
 enabled_backends = lvm
