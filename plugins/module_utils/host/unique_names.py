@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import invalid
@@ -47,7 +47,8 @@ class Names:
 
     def of(self, kind: str) -> Optional[str]:
         """One of them."""
-        return dict(zip(KINDS, astuple(self)))[kind]
+        found: Optional[str] = getattr(self, kind)
+        return found
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def plan(
         initiator_name: the one it is to have; None for any.
         renew: kinds of which it is to have other names.
     """
-    copied = ()
+    copied: tuple[str, ...] = ()
     if given and given.machine != machine:
         # A name that differs from the recorded one was given to this machine, after it was copied.
         copied = tuple(kind for kind in KINDS if found.of(kind) and found.of(kind) == given.names.of(kind))
