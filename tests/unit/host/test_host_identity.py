@@ -133,7 +133,16 @@ def test_names_that_are_there_are_recorded(host: Host) -> None:
     assert not host.give()["changed"]
 
 
-@pytest.mark.parametrize("written", ["", "InitiatorName=\nInitiatorAlias=db1\n", "GenerateName=yes\n", "# none\n"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "InitiatorName=\nInitiatorAlias=db1\n",
+        "GenerateName=yes\n",
+        "GenerateName=yes\nInitiatorName=iqn.old\n",
+        "# none\n",
+    ],
+)
 def test_a_file_without_a_name(host: Host, written: str) -> None:
     host.has_names()
     host.tree.put(INITIATOR_NAME, written)

@@ -72,6 +72,9 @@ def test_who_uses_another_name_does_not() -> None:
 def test_who_was_given_a_name_keeps_it() -> None:
     hosts = {"db1": host("1", SHARED, explicit=True), "db2": host("2", SHARED)}
     assert shared_names(hosts) == {"db2": renewing("initiator")}
+    # That says nothing of NVMe.
+    hosts = {"db1": host("1", "iqn.a", "n", explicit=True), "db2": host("2", "iqn.b", "n")}
+    assert shared_names(hosts) == {"db1": renewing("nqn"), "db2": renewing("nqn")}
 
 
 def test_a_name_that_two_need_is_refused() -> None:
