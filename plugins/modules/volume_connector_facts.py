@@ -16,7 +16,8 @@ description:
     Fibre Channel WWPNs and the like, as os-brick tells them.
   - This is the first of three steps. The second, M(brickwork.storage.volume_connection), takes the result as its
     O(brickwork.storage.volume_connection#module:connector). The third, M(brickwork.storage.volume_attach), makes the device appear.
-  - Changes nothing. In particular it does not make C(/etc/nvme/hostnqn) and C(/etc/nvme/hostid), as os-brick by itself would.
+  - Changes nothing. In particular it does not make C(/etc/nvme/hostnqn) and C(/etc/nvme/hostid), as os-brick by itself would;
+    M(brickwork.storage.host_identity) does.
 extends_documentation_fragment:
   - brickwork.storage.attributes.facts
 requirements:
@@ -41,6 +42,7 @@ options:
 notes:
   - os-brick runs programs of its own, such as C(dmidecode) and C(nvme); they do not pass through Ansible's logging.
 seealso:
+  - module: brickwork.storage.host_identity
   - module: brickwork.storage.volume_connection
   - module: brickwork.storage.volume_attach
 """

@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.brickwork.storage.tests.integration import setting_up
 from ansible_collections.brickwork.storage.tests.integration.lab import CHECKOUT, LAB, Lab, Play
+from ansible_collections.brickwork.storage.tests.integration.setting_up import LIMIT, STATE
 
 pytestmark = pytest.mark.full
 
 PLAYBOOK = str(CHECKOUT / "tests/integration/playbooks/controller_setup.yml")
-# A machine takes minutes to install Cinder.
-LIMIT = 1800
 PASSWORD = "a-password-that-nobody-else-has"
 CONFIG = "/etc/brickwork/backends.conf"
 GROUPS = ("vg0", "vg-cinder")
@@ -38,12 +37,6 @@ volume_group = vg-cinder
 target_helper = lioadm
 target_ip_address = {a}
 chap_password = {password}
-"""
-# What a run in check mode must leave alone.
-STATE = """
-dpkg-query -W
-find /etc /opt /usr/local /var/lib/brickwork /var/lib/apt/lists -not -type d -printf '%p %s %m %T@\\n' 2>/dev/null | sort
-systemctl list-unit-files --no-legend
 """
 # Volume groups on loop files, which a boot brings back later than everything else.
 MAKE_GROUPS = f"""
@@ -82,6 +75,9 @@ class Controller:
             variables["controller_setup_cinder_packages"] = list(packages)
         return self.lab.playbook(PLAYBOOK, "--limit", self.name, "--diff", *options, variables=variables, limit=LIMIT)
 
+    def changed(self, play: Play) -> list[str]:
+        return setting_up.changed(play, self.name)
+
     def refuse(self, *options: str, backends: str) -> str:
         """A configuration that the role must not put in place; returns what it says."""
         before = self.ssh(f"stat -c '%Y %Z %a' {CONFIG}; cat {CONFIG}")
@@ -98,22 +94,11 @@ class Controller:
         return self.lab.succeed(self.name, module, **arguments)
 
 
-def changed(play: Play) -> list[str]:
-    """The names of the tasks that changed something."""
-    found, task = [], ""
-    for line in play.output.splitlines():
-        if named := re.match(r"TASK \[(?:.* : )?(.*)\] \**$", line):
-            task = named[1]
-        elif line.startswith("changed: ") and task not in found:
-            found.append(task)
-    return found
-
-
 @pytest.fixture(scope="module", params=["bare13", "bare12"])
 def controller(lab: Lab, request: pytest.FixtureRequest) -> Controller:
     inventory = yaml.safe_load((LAB / "inventory.yml").read_text(encoding="utf-8"))
     machine = inventory["all"]["children"]["bare"]["hosts"][request.param]
-    if lab.ssh(request.param, "dpkg-query -W lvm2 2>/dev/null; ls -d /etc/brickwork 2>/dev/null; true"):
+    if lab.ssh(request.param, "dpkg-query -W lvm2 open-iscsi 2>/dev/null; ls -d /etc/brickwork 2>/dev/null; true"):
         lab.control("renew", request.param)
     addresses = {network: machine[f"lab_address_{network}"] for network in ("a", "b")}
     return Controller(lab, request.param, BACKENDS.format(**addresses, password=PASSWORD))
@@ -144,13 +129,13 @@ def ready(controller: Controller, made: Play) -> Controller:
 
 
 def test_check_mode_predicts_what_a_run_changes(controller: Controller, predicted: Play, made: Play) -> None:
-    assert changed(predicted) == changed(made) != []
+    assert controller.changed(predicted) == controller.changed(made) != []
 
 
 def test_a_second_run_changes_nothing(controller: Controller, made: Play) -> None:
     for options in ([], ["--check"]):
         again = controller.set_up(*options)
-        assert (again.status, changed(again)) == (0, []), again.output
+        assert (again.status, controller.changed(again)) == (0, []), again.output
 
 
 def test_passwords_are_shown_nowhere(controller: Controller, predicted: Play, made: Play) -> None:
@@ -253,8 +238,8 @@ def test_check_mode_refuses_it_too(ready: Controller) -> None:
 def test_a_right_configuration_takes_the_place_of_another(ready: Controller) -> None:
     other = ready.backends.replace("enabled_backends = lvm, cinder", "enabled_backends = lvm")
     expected = ["Put it in place", "Have LIO's service wait for the volume groups"]
-    assert changed(ready.set_up("--check", backends=other)) == expected
-    assert changed(ready.set_up(backends=other)) == expected
+    assert ready.changed(ready.set_up("--check", backends=other)) == expected
+    assert ready.changed(ready.set_up(backends=other)) == expected
     assert ready.ssh(f"cat {CONFIG}") == other
     assert ready.set_up().status == 0
 
@@ -263,6 +248,8 @@ def test_an_environment_of_another_python_is_made_anew(ready: Controller) -> Non
     library = "/opt/brickwork/cinder/lib/python3"
     ready.ssh(f"mv {library}.* {library}")
     play = ready.set_up("--check")
-    assert changed(play) == ["Remove an environment that is not", "Install Cinder in its environment"], play.output
+    assert ready.changed(play) == ["Remove an environment that is not", "Install Cinder in its environment"], (
+        play.output
+    )
     ready.ssh(f"mv {library} {library}.$(/usr/bin/python3 -c 'import sys; print(sys.version_info[1])')")
-    assert changed(ready.set_up("--check")) == []
+    assert ready.changed(ready.set_up("--check")) == []

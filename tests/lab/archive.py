@@ -31,7 +31,7 @@ WHEELS = "wheels"
 _HERE = Path(__file__).resolve().parent
 # What machines may be asked to install, beside what these packages need in turn.
 _PACKAGES = _HERE / "archive-packages.txt"
-_REQUIREMENTS = _HERE / "rootfs-cinder-29.txt"
+_REQUIREMENTS = (_HERE / "rootfs-cinder-29.txt", _HERE / "rootfs-os-brick-7.1.txt")
 _SYSTEMS = (BARE13, BARE12)
 _RECIPE = Path(__file__)
 
@@ -42,7 +42,8 @@ def name() -> str:
 
 def key() -> str:
     """A hash of everything that decides what is in it."""
-    parts = [hashlib.sha256(_RECIPE.read_bytes()).hexdigest(), *lines(_PACKAGES), *lines(_REQUIREMENTS)]
+    parts = [hashlib.sha256(_RECIPE.read_bytes()).hexdigest(), *lines(_PACKAGES)]
+    parts += [line for path in _REQUIREMENTS for line in lines(path)]
     parts += [f"{system.suite} {system.python}" for system in _SYSTEMS]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -71,10 +72,11 @@ def _build(directory: Path) -> None:
     directory.mkdir()
     for system in _SYSTEMS:
         _add_packages(directory / system.suite, system)
-        run(
-            *PIP, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-            f"--python-version={system.python}", f"--dest={directory / WHEELS}", f"--requirement={_REQUIREMENTS}",
-        )  # fmt: skip
+        for requirements in _REQUIREMENTS:
+            run(
+                *PIP, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+                f"--python-version={system.python}", f"--dest={directory / WHEELS}", f"--requirement={requirements}",
+            )  # fmt: skip
 
 
 def _add_packages(directory: Path, system: System) -> None:

@@ -59,7 +59,8 @@ def require() -> None:
     if not here:
         raise StorageError(
             "failed_precondition",
-            "os-brick is not installed on this host: install python3-os-brick, or os-brick in a virtual environment at /opt/brickwork.",
+            "os-brick is not installed on this host: install python3-os-brick, or os-brick in a virtual environment at /opt/brickwork; "
+            "the role host_setup does either.",
         )
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from ansible_collections.brickwork.storage.plugins.module_utils.commands import Finished, run
 from ansible_collections.brickwork.storage.plugins.module_utils.errors import StorageError
+from ansible_collections.brickwork.storage.plugins.module_utils.host.placing import put, remove
 from ansible_collections.brickwork.storage.plugins.module_utils.waiting import Deadline
 
 UNIT = "brickwork-nvme.service"
@@ -118,10 +119,10 @@ class NvmeBoot:
         """
         directory = self._root / DIRECTORY
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self._file(volume_id), "".join(" ".join(lines) + "\n" for lines in controllers), 0o600)
+        put(self._file(volume_id), "".join(" ".join(lines) + "\n" for lines in controllers), 0o600)
         written = [
-            _write(self._root / SCRIPT, SCRIPT_TEXT, 0o700),
-            _write(self._root / UNIT_FILE, UNIT_TEXT, 0o644),
+            put(self._root / SCRIPT, SCRIPT_TEXT, 0o700),
+            put(self._root / UNIT_FILE, UNIT_TEXT, 0o644),
         ]
         if any(written) or not os.path.lexists(self._root / ENABLED):
             finished = self._systemctl("enable", UNIT)
@@ -134,7 +135,7 @@ class NvmeBoot:
     def forget(self, volume_id: str) -> None:
         """Have a volume connected at boot no more; the unit goes with the last."""
         directory = self._root / DIRECTORY
-        _remove(self._file(volume_id))
+        remove(self._file(volume_id))
         with contextlib.suppress(OSError):
             directory.rmdir()
         if directory.exists():
@@ -143,9 +144,9 @@ class NvmeBoot:
         if installed:
             # It may be waiting for the moment to try again.
             self._systemctl("disable", "--now", UNIT)
-        _remove(self._root / SCRIPT)
+        remove(self._root / SCRIPT)
         # Last: as long as it is there, a call that was killed is completed by the next.
-        _remove(self._root / UNIT_FILE)
+        remove(self._root / UNIT_FILE)
         if installed:
             self._systemctl("daemon-reload")
 
@@ -154,28 +155,3 @@ class NvmeBoot:
 
     def _file(self, volume_id: str) -> Path:
         return self._root / DIRECTORY / f"volume-{quote(volume_id, safe='')}"
-
-
-def _write(path: Path, content: str, mode: int) -> bool:
-    """Put a file in place, whole or not at all; true where it was another before."""
-    with contextlib.suppress(OSError):
-        if path.read_text(encoding="utf-8") == content:
-            return False
-    temporary = _unfinished(path)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    return True
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, and before it what a call that was killed may have left of one that was to take its place."""
-    _unfinished(path).unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-
-
-def _unfinished(path: Path) -> Path:
-    # Hidden, so that a boot after a kill does not take it for a volume.
-    return path.with_name(f".{path.name}.new")

@@ -61,8 +61,7 @@ def connect_line(view: Sysfs, export: NvmeExport, portal: Portal) -> str:
     if not host_nqn:
         raise StorageError(
             "failed_precondition",
-            "This host has no NQN, by which targets know it; make one with nvme gen-hostnqn > /etc/nvme/hostnqn, and connect the "
-            "volume again.",
+            "This host has no NQN, by which targets know it; give it one with the module host_identity, and connect the volume again.",
         )
     address, port = portal.host_and_port
     options = {

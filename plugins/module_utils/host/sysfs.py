@@ -18,6 +18,7 @@ from ansible_collections.brickwork.storage.plugins.module_utils.host.files impor
 
 SECTOR_BYTES = 512
 MPATH_UUID_PREFIX = "mpath-"
+INITIATOR_NAME = "etc/iscsi/initiatorname.iscsi"
 
 Answer = TypeVar("Answer")
 
@@ -279,8 +280,8 @@ class Sysfs:
 
     def initiator_name(self) -> Optional[str]:
         """This host's iSCSI initiator name; None where it has none."""
-        written = text(self.root / "etc/iscsi/initiatorname.iscsi")
-        named = re.search(r"^\s*InitiatorName\s*=\s*(\S+)", written, re.MULTILINE)
+        written = text(self.root / INITIATOR_NAME)
+        named = re.search(r"^[ \t]*InitiatorName[ \t]*=[ \t]*(\S+)", written, re.MULTILINE)
         return named.group(1) if named else None
 
     def host_nqn(self) -> Optional[str]:
