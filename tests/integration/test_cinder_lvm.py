@@ -24,17 +24,18 @@ from ansible_collections.brickwork.storage.tests.integration.lab import Lab
 from ansible_collections.brickwork.storage.tests.integration.writing import read, write
 
 CONFIG = "/etc/brickwork/test-cinder-lvm.conf"
-# The first five lines of the section are the example of cinderlib's manual.
-SETTINGS = """
-[DEFAULT]
-enabled_backends = lvm
-[lvm]
+# Of cinderlib's manual.
+EXAMPLE = """[lvm]
 volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
 volume_group = vg0
 target_helper = lioadm
 volume_backend_name = lvm_iscsi
 use_multipath_for_image_xfer = true
-target_ip_address = 10.77.1.10
+"""
+SETTINGS = f"""
+[DEFAULT]
+enabled_backends = lvm
+{EXAMPLE}target_ip_address = 10.77.1.10
 target_secondary_ip_addresses = 10.77.2.10
 """
 LOOK = """
@@ -129,18 +130,12 @@ class TestSecret(Untouched):
         assert "/opt/brickwork/cinder/bin/python" in lab.ssh("controller", "cat /run/test/arguments")
 
 
-# The example of cinderlib's manual, with the address that every cinder.conf has.
-EXAMPLE = """
+# Every cinder.conf has this address.
+PASTED = f"""
 [DEFAULT]
 enabled_backends = lvm
 my_ip = 10.77.1.10
-[lvm]
-volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
-volume_group = vg0
-target_helper = lioadm
-volume_backend_name = lvm_iscsi
-use_multipath_for_image_xfer = true
-"""
+{EXAMPLE}"""
 
 
 @pytest.mark.full
@@ -150,7 +145,7 @@ class TestExample(Untouched):
     @pytest.fixture
     def storage(self, lab: Lab) -> Iterator[Storage]:
         config = "/etc/brickwork/test-cinderlib.conf"
-        lab.ssh("controller", f"cat > {config} <<'CONF'{EXAMPLE}CONF")
+        lab.ssh("controller", f"cat > {config} <<'CONF'{PASTED}CONF")
         yield loaded(Storage(lab, config, LOOK + cinder_records.LOOK, paths=1))
         lab.ssh("controller", f"rm {config}; {FORGET_POOL}")
 

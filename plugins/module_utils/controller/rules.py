@@ -91,13 +91,14 @@ def connected(volume: Volume, holder: Holder, shared: bool, volumes: Iterable[Vo
         volume: as it is.
         holder: the host to connect.
         shared: whether other hosts may hold it too.
-        volumes: every volume of the backend, because an initiator belongs to one host in all of them.
+        volumes: every volume of the backend, because a host's name and what it connects as belong to one host in all of them.
     """
     refuse_deleting(volume)
     require_finished(volume)
     present = volume.holder(holder.host)
     for other in volumes:
         _refuse_two_hosts_with_one_identity(holder, other)
+        # What it holds already it may go on using, and release.
         if not present:
             _refuse_two_hosts_with_one_name(holder, other)
     if present:
